@@ -1,0 +1,8 @@
+//! Commonplace, the server. The map; `main` is only the process edge.
+//!
+//! Imports go downward: `http, connection → rooms → room → state → {document, presence} → protocol`.
+
+pub mod access;
+pub mod outbox;
+pub mod shutdown;
+pub mod store;

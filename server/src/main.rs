@@ -1,0 +1,3 @@
+//! The process edge: everything else starts from `commonplace::run`.
+
+fn main() {}

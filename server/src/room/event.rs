@@ -1,0 +1,161 @@
+//! What can happen to a room, and what can it want?
+//!
+//! Closed enums: everything that reaches the pure step of a room, and everything the step asks for. Nothing in here is a
+//! socket, a task or a clock, so a seeded simulation can play every part.
+
+use crate::access::{Principal, Scope};
+use crate::store::{Entry, Page, Position, StoreError};
+use bytes::Bytes;
+use commonplace_protocol::close::CloseCode;
+use commonplace_protocol::update::StateVector;
+
+/// Milliseconds on a monotonic clock of the caller's.
+pub type Millis = u64;
+
+/// A connection that has joined this room, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+/// Which family of clients a peer belongs to. Decides how it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// y-websocket and y-sweet: an edit is confirmed by seeing it come back.
+    YWebsocket,
+    /// Hocuspocus providers: an edit is confirmed by `SyncStatus`.
+    Hocuspocus,
+}
+
+/// A peer that takes a seat.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// Its name here.
+    pub peer: PeerId,
+    /// Its family.
+    pub dialect: Dialect,
+    /// Who it is.
+    pub principal: Principal,
+    /// What it may do.
+    pub scope: Scope,
+}
+
+/// A message of a peer, framing taken off and checked.
+#[derive(Clone, Debug)]
+pub enum FromPeer {
+    /// "This is what I have; send me the rest."
+    SyncStep1(StateVector),
+    /// The answer to our `SyncStep1`: an update, perhaps large, perhaps nothing new.
+    SyncStep2(Bytes),
+    /// An edit.
+    Update(Bytes),
+    /// An awareness update (the inner bytes, not yet decoded).
+    Awareness(Bytes),
+    /// "Tell me who is here."
+    QueryAwareness,
+    /// An application's own text.
+    Stateless(String),
+    /// y-sweet's "tell me when all I sent before this is safe": comes back as it is.
+    SyncStatus(Bytes),
+}
+
+/// A message to one peer or to many, before framing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToPeer {
+    /// "This is what I have; send me the rest." An encoded state vector.
+    SyncStep1(Bytes),
+    /// The last (or only) part of an answer to `SyncStep1`.
+    SyncStep2(Bytes),
+    /// An edit, or an earlier part of a large answer.
+    Update(Bytes),
+    /// An awareness update (the inner bytes).
+    Awareness(Bytes),
+    /// That many received updates are durable. One status each for Hocuspocus, nothing for y-websocket.
+    Applied(u32),
+    /// One received update will not be stored. Status 0 for Hocuspocus; the room also closes peers whose dialect has no status.
+    Refused,
+    /// y-sweet's status, back as it came.
+    SyncStatus(Bytes),
+    /// An application's own text.
+    Stateless(String),
+    /// The smallest message that feeds a client's watchdog.
+    KeepAlive,
+}
+
+/// What can happen to a room.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A page of the log, asked for by [`Effect::Read`].
+    Read(Result<Page, StoreError>),
+    /// A peer takes a seat.
+    Join(Join),
+    /// A peer has left.
+    Leave(PeerId),
+    /// A peer sent something.
+    Received(PeerId, FromPeer),
+    /// A peer's rights have changed.
+    Scope(PeerId, Scope),
+    /// A frame for this peer found no room in its outbox: it was not queued.
+    Behind(PeerId),
+    /// The outbox of a peer that was behind is empty again.
+    Drained(PeerId),
+    /// The append asked for by [`Effect::Append`] has an outcome.
+    Stored(Result<Position, StoreError>),
+    /// Entries another instance has appended.
+    Followed(Vec<Entry>),
+    /// The compaction asked for by [`Effect::Compact`] has an outcome.
+    Compacted(Result<Position, CompactFailure>),
+    /// The time asked for by [`Effect::WakeAt`] has come.
+    Tick,
+    /// The server is stopping: no new peers, store what waits, say goodbye.
+    Stop,
+}
+
+/// Why a snapshot did not replace the entries it covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompactFailure {
+    /// The snapshot does not read back as the same document: the log stays.
+    Differs(String),
+    /// The store would not.
+    Store(StoreError),
+}
+
+/// Who gets a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Every peer that has begun to sync and is not behind.
+    Everyone,
+    /// The same without one, who needs no copy.
+    AllBut(PeerId),
+}
+
+/// What a room wants done. The caller does them in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read the page after this position; answer with [`Event::Read`].
+    Read(Position),
+    /// Append this entry; answer with [`Event::Stored`]. One at a time. The same number means the same entry again, after an error.
+    Append {
+        /// Counts the entries of this room since it opened.
+        number: u64,
+        /// What to store.
+        entry: Bytes,
+    },
+    /// Send to one peer.
+    Send(PeerId, ToPeer),
+    /// Send to many: encode once for each dialect.
+    Broadcast(Audience, ToPeer),
+    /// Verify this state by loading it anew, then compact the log up to there; answer with [`Event::Compacted`].
+    Compact {
+        /// The last entry the state contains.
+        covers: Position,
+        /// The encoded document.
+        state: Bytes,
+    },
+    /// Close a peer's seat: the document for a Hocuspocus peer that can be told, else the socket.
+    Close(PeerId, CloseCode, &'static str),
+    /// Wake the room at this time, if nothing happens before. Replaces the wish before it.
+    WakeAt(Millis),
+    /// The document must be set aside.
+    Quarantine(String),
+    /// Nothing is left to do: the room may be forgotten.
+    Finished,
+}

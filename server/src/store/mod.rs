@@ -1,0 +1,255 @@
+//! What must a place to keep logs promise?
+//!
+//! Documents and ledgers are both logs, so there is one small contract with numbered clauses; every store passes the same
+//! contract tests, and each test names the clause it holds.
+//!
+//! - **S1** `append` resolves `Ok` only when the entry is durable in the class the store reports by `durability`.
+//! - **S2** Positions of a log are dense: 1, 2, 3 … in the order of appends. `Position(0)` is "before the first".
+//! - **S3** With `expected`, `append` succeeds only if the log's head is exactly there, otherwise `Conflict` and nothing is written.
+//! - **S4** An append repeated with the same `EntryId` (a retry whose first outcome was unknown) is written once and returns the
+//!   first position, as long as fewer than [`REMEMBERED_IDS`] entries have followed it in that log.
+//! - **S5** An `Err` other than `Unknown` means that nothing was written and nothing will be.
+//! - **S6** `read(log, after)` returns what follows `after` in order, without a hole. If compaction has trimmed past `after`, the
+//!   newest snapshot is returned with the entries that follow it; entries are never silently missed. A log nobody has written is empty, not an error.
+//! - **S7** Answers of `read` are bounded: at most [`READ_PAGE_BYTES`] of entries (but at least one entry) a page; `more` says there is another page.
+//! - **S8** `compact` stores the snapshot, reads it back and compares it, and only then lets the entries it covers go. A snapshot that covers
+//!   less than the newest stored one, or more than the log's head, is refused (`Stale`, `Ahead`) and changes nothing.
+//! - **S9** The last [`KEPT_SNAPSHOTS`] snapshots and the entries since the oldest of them are kept: when the newest snapshot does not pass its
+//!   checksum, `read` falls back to the one before it and the entries since, and says so in the log.
+//! - **S10** Every stored record carries a checksum. A record that does not match sets that log aside (`Corrupt`), and only that log.
+//! - **S11** `quarantine` sets a log aside: `append`, `read` and `compact` answer `Quarantined` with the reason until `release`; `read_raw` still reads all
+//!   that can be read.
+//! - **S12** `delete` removes the log, its snapshots and its marks; afterwards the log reads as never written.
+//! - **S13** `list(prefix)` returns names in byte order, in pages.
+//! - **S14** Appends to different logs do not wait for each other's readers, and `read` never waits for an append in flight.
+//! - **S15** Blobs are put whole, read back whole, checked by checksum, and deleted.
+//! - **S16** `follow` yields the log's new head after appends by *other* instances, as a hint; the log stays the truth.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+
+/// How many recent entry ids a log remembers for S4: more than any instance has in flight for one log.
+pub const REMEMBERED_IDS: usize = 1024;
+
+/// S7: one page of entries. Bytes.
+pub const READ_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// S9: how many generations of snapshots stay.
+pub const KEPT_SNAPSHOTS: usize = 3;
+
+/// The largest entry a store takes: a batch of an initial sync with its envelope. Bytes.
+pub const MAX_ENTRY: usize = 20 * 1024 * 1024;
+
+/// The longest log name: a document name and its prefix. Bytes.
+pub const MAX_LOG_NAME: usize = 600;
+
+/// The name of a log. Compared bytewise; no control characters; 1 to [`MAX_LOG_NAME`] bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogName(std::sync::Arc<str>);
+
+/// A log name that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a log name is 1 to {MAX_LOG_NAME} bytes without control characters")]
+pub struct BadLogName;
+
+impl LogName {
+    /// Checks the name.
+    pub fn new(name: &str) -> Result<Self, BadLogName> {
+        if name.is_empty() || name.len() > MAX_LOG_NAME || name.chars().any(char::is_control) {
+            return Err(BadLogName);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+impl fmt::Display for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A place in a log: entry number, dense from 1 (S2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Before the first entry.
+    pub const START: Self = Self(0);
+
+    /// The place after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Names one append, so that a retry is written once (S4). Random, made by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryId(pub u128);
+
+/// One stored entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub position: Position,
+    /// What the caller stored.
+    pub bytes: Bytes,
+}
+
+/// A state that stands for all entries up to and including `covers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last entry it contains.
+    pub covers: Position,
+    /// What the caller stored.
+    pub bytes: Bytes,
+}
+
+/// One page of a log (S6, S7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Present when the reader's position was trimmed away: start from this instead.
+    pub snapshot: Option<Snapshot>,
+    /// What follows, without a hole.
+    pub entries: Vec<Entry>,
+    /// Whether another page follows the last entry.
+    pub more: bool,
+}
+
+/// How safe an `Ok` of `append` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On stable storage (fsync) before `Ok`.
+    Fsync,
+    /// In memory only: gone with the process.
+    Memory,
+}
+
+/// Why an append, read or compaction did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// S3: the log has moved on; read again from where you were.
+    #[error("the log has moved on to {head:?}")]
+    Conflict {
+        /// Where the log is now.
+        head: Position,
+    },
+    /// S8: a newer snapshot is already there.
+    #[error("a newer snapshot covers {newest:?}")]
+    Stale {
+        /// What the stored one covers.
+        newest: Position,
+    },
+    /// S8: the snapshot claims entries the log does not have.
+    #[error("the log ends at {head:?}")]
+    Ahead {
+        /// Where the log is now.
+        head: Position,
+    },
+    /// No room: retry later, reading goes on.
+    #[error("the storage is full")]
+    Full,
+    /// The store is not answering: retry later with the same id.
+    #[error("the storage is away: {0}")]
+    Away(String),
+    /// The outcome is unknown: retry with the same id (S4).
+    #[error("the storage did not say whether it wrote")]
+    Unknown,
+    /// S10: a record does not match its checksum; the log is set aside.
+    #[error("a stored record is damaged: {0}")]
+    Corrupt(String),
+    /// S11: the log is set aside.
+    #[error("the log is set aside: {0}")]
+    Quarantined(String),
+    /// The entry is larger than [`MAX_ENTRY`].
+    #[error("an entry of {0} bytes is too large")]
+    TooLarge(usize),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Full | Self::Away(_) | Self::Unknown)
+    }
+}
+
+/// One line of `list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogInfo {
+    /// Its name.
+    pub name: LogName,
+    /// Its head.
+    pub head: Position,
+    /// What the newest snapshot covers.
+    pub snapshot: Option<Position>,
+    /// Bytes of entries and the newest snapshot.
+    pub bytes: u64,
+    /// Milliseconds since the Unix epoch of the last append.
+    pub changed_at: u64,
+    /// Why it is set aside, if it is.
+    pub quarantined: Option<String>,
+}
+
+/// One record as it lies in the store, readable or not (S11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Where it stands.
+    pub position: Position,
+    /// Whether it is a snapshot that covers `position`, or the entry there.
+    pub is_snapshot: bool,
+    /// Its bytes, whatever they are.
+    pub bytes: Bytes,
+    /// Whether the checksum matches.
+    pub intact: bool,
+}
+
+/// The contract. See the numbered clauses above.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// How safe an `Ok` is (S1).
+    fn durability(&self) -> Durability;
+    /// Whether appends can be expected to succeed now; the reason when not. Readiness shows it.
+    fn health(&self) -> Result<(), StoreError>;
+    /// Appends one entry (S1 to S5).
+    async fn append(&self, log: &LogName, expected: Option<Position>, id: EntryId, entry: Bytes) -> Result<Position, StoreError>;
+    /// Reads one page (S6, S7).
+    async fn read(&self, log: &LogName, after: Position) -> Result<Page, StoreError>;
+    /// Replaces entries by a snapshot (S8, S9).
+    async fn compact(&self, log: &LogName, snapshot: Snapshot) -> Result<(), StoreError>;
+    /// Sets a log aside (S11).
+    async fn quarantine(&self, log: &LogName, reason: &str) -> Result<(), StoreError>;
+    /// Takes a log back into service (S11).
+    async fn release(&self, log: &LogName) -> Result<(), StoreError>;
+    /// Everything that lies there, for export and verification (S11).
+    async fn read_raw(&self, log: &LogName) -> Result<Vec<RawRecord>, StoreError>;
+    /// Removes a log (S12).
+    async fn delete(&self, log: &LogName) -> Result<(), StoreError>;
+    /// Names in byte order after `after`, at most `limit` (S13).
+    async fn list(&self, prefix: &str, after: Option<&LogName>, limit: usize) -> Result<Vec<LogInfo>, StoreError>;
+    /// Logs with this prefix, most recently changed first, at most `limit`.
+    async fn recent(&self, prefix: &str, limit: usize) -> Result<Vec<LogInfo>, StoreError>;
+    /// Resolves when another instance has appended to `log`, with its new head (S16). Pending for ever where there is only one instance.
+    async fn follow(&self, log: &LogName) -> Position;
+    /// Stores a blob (S15).
+    async fn put_blob(&self, name: &LogName, bytes: Bytes) -> Result<(), StoreError>;
+    /// Reads a blob (S15).
+    async fn get_blob(&self, name: &LogName) -> Result<Option<Bytes>, StoreError>;
+    /// Removes a blob (S15).
+    async fn delete_blob(&self, name: &LogName) -> Result<(), StoreError>;
+    /// Stops taking appends, makes everything taken durable, closes files.
+    async fn close(&self);
+}
