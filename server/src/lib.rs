@@ -4,5 +4,7 @@
 
 pub mod access;
 pub mod outbox;
+pub mod room;
+pub mod rooms;
 pub mod shutdown;
 pub mod store;
