@@ -4,7 +4,7 @@
 //! socket, a task or a clock, so a seeded simulation can play every part.
 
 use crate::access::{Principal, Scope};
-use crate::store::{Entry, Page, Position, StoreError};
+use crate::store::{Page, Position, StoreError};
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::update::StateVector;
@@ -80,6 +80,15 @@ pub enum ToPeer {
     KeepAlive,
 }
 
+/// The caller's clocks at the moment of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// For everything that waits.
+    pub mono: Millis,
+    /// For records: milliseconds since the Unix epoch.
+    pub wall: u64,
+}
+
 /// What can happen to a room.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -93,14 +102,12 @@ pub enum Event {
     Received(PeerId, FromPeer),
     /// A peer's rights have changed.
     Scope(PeerId, Scope),
-    /// A frame for this peer found no room in its outbox: it was not queued.
-    Behind(PeerId),
-    /// The outbox of a peer that was behind is empty again.
+    /// This message found no room in the peer's outbox and was not queued. Until the room seats the peer anew it gets no broadcast.
+    Behind(PeerId, ToPeer),
+    /// The peer's outbox is empty: it was behind, or the room asked by [`Effect::TellWhenDrained`].
     Drained(PeerId),
     /// The append asked for by [`Effect::Append`] has an outcome.
     Stored(Result<Position, StoreError>),
-    /// Entries another instance has appended.
-    Followed(Vec<Entry>),
     /// The compaction asked for by [`Effect::Compact`] has an outcome.
     Compacted(Result<Position, CompactFailure>),
     /// The time asked for by [`Effect::WakeAt`] has come.
@@ -118,13 +125,59 @@ pub enum CompactFailure {
     Store(StoreError),
 }
 
-/// Who gets a broadcast.
+/// Which broadcasts reach a peer. The caller keeps one for each, [`Seating::Arriving`] at first, and sets [`Seating::Behind`] itself when
+/// a message finds no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Every peer that has begun to sync and is not behind.
-    Everyone,
-    /// The same without one, who needs no copy.
-    AllBut(PeerId),
+pub enum Seating {
+    /// Presence only: it has not been told the document yet.
+    Arriving,
+    /// Everything.
+    Live,
+    /// Nothing, until it has drained.
+    Behind,
+}
+
+/// Something worth counting, and in part worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The document is loaded.
+    Opened {
+        /// How many entries were read after the snapshot.
+        entries: usize,
+    },
+    /// An update will not be stored.
+    Refused {
+        /// Who sent it.
+        peer: PeerId,
+        /// A short name for counting.
+        reason: &'static str,
+        /// In full.
+        detail: String,
+    },
+    /// An update came too early; its sender was asked for everything.
+    AskedAgain(PeerId),
+    /// Frames went out that hold this many received updates.
+    Shown {
+        /// Received updates.
+        updates: usize,
+        /// Encoded frames.
+        frames: usize,
+    },
+    /// Received updates were acknowledged.
+    Acknowledged {
+        /// How many.
+        count: u32,
+        /// Milliseconds since the oldest of them came.
+        waited: Millis,
+    },
+    /// A peer could not be kept up with; it will be caught up by one diff.
+    FellBehind(PeerId),
+    /// The store did not take an entry; it is tried again.
+    StoreAway(StoreError),
+    /// The document engine failed, and the document was loaded anew.
+    Rebuilt(String),
+    /// A stored update was passed over on load.
+    PassedOver(Position, String),
 }
 
 /// What a room wants done. The caller does them in order.
@@ -141,8 +194,12 @@ pub enum Effect {
     },
     /// Send to one peer.
     Send(PeerId, ToPeer),
-    /// Send to many: encode once for each dialect.
-    Broadcast(Audience, ToPeer),
+    /// Send to every seated peer but this one, who needs no copy: encode once for each dialect.
+    Broadcast(Option<PeerId>, ToPeer),
+    /// From now on these broadcasts reach the peer.
+    Seat(PeerId, Seating),
+    /// Answer with [`Event::Drained`] when the peer's outbox is empty.
+    TellWhenDrained(PeerId),
     /// Verify this state by loading it anew, then compact the log up to there; answer with [`Event::Compacted`].
     Compact {
         /// The last entry the state contains.
@@ -154,8 +211,12 @@ pub enum Effect {
     Close(PeerId, CloseCode, &'static str),
     /// Wake the room at this time, if nothing happens before. Replaces the wish before it.
     WakeAt(Millis),
-    /// The document must be set aside.
+    /// The document must be set aside, because of this. Its peers have been closed.
     Quarantine(String),
+    /// The document cannot be opened now.
+    OpenFailed(StoreError),
+    /// Count this, and perhaps log it.
+    Note(Note),
     /// Nothing is left to do: the room may be forgotten.
     Finished,
 }

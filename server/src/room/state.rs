@@ -1,0 +1,389 @@
+//! What does a room do next?
+//!
+//! The pure step: `(state, event, now) -> effects`. No await, no clock, no socket, so a seeded simulation can run thousands of rooms in virtual
+//! time. The path of one edit is always the same: gate, record, apply, show, acknowledge.
+//!
+//! [`opening`] loads the log, [`edits`] takes updates in and answers them, [`sync`] brings peers up to date, [`show`] paces broadcasts.
+
+mod edits;
+mod opening;
+mod show;
+mod sync;
+
+use super::document::Document;
+use super::event::{CompactFailure, Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating, ToPeer};
+use super::presence::Presence;
+use crate::access::{Principal, Scope};
+use crate::store::{Position, StoreError};
+use bytes::Bytes;
+use commonplace_protocol::close::CloseCode;
+use commonplace_protocol::limits::MAX_AWARENESS_MESSAGE;
+use commonplace_protocol::presence;
+use commonplace_protocol::update::StateVector;
+use edits::Edits;
+use opening::Opening;
+use show::Show;
+use std::collections::BTreeMap;
+use sync::Transfer;
+
+/// An empty room is kept this long, so that a reload of the page finds it warm.
+pub const IDLE_CLOSE: Millis = 30_000;
+
+/// How often presence is looked through for states nobody renews.
+const PRESENCE_SWEEP: Millis = 10_000;
+
+/// A document whose log has grown by so many entries since its snapshot gets a new one: a load replays no more than this.
+pub const COMPACT_ENTRIES: u64 = 500;
+
+/// The same in bytes.
+pub const COMPACT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A room that closes compacts when at least so many entries have gathered: the next open is then one read.
+pub const COMPACT_ON_CLOSE_ENTRIES: u64 = 32;
+
+/// After a compaction that failed, the next attempt waits for so many further entries.
+const COMPACT_RETRY_ENTRIES: u64 = 200;
+
+/// One room: everything it knows.
+#[derive(Debug)]
+pub struct Room {
+    phase: Phase,
+    document: Document,
+    peers: BTreeMap<PeerId, Peer>,
+    presence: Presence,
+    edits: Edits,
+    show: Show,
+    log: LogPlace,
+    /// Wanted while peers are here, and until what waits is stored.
+    idle_since: Option<Millis>,
+    next_sweep: Millis,
+    wake_at: Option<Millis>,
+    /// Peers whose `answered` is set.
+    answered_peers: Vec<PeerId>,
+    effects: Vec<Effect>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The log is being read: for the first time, or again after the document engine failed.
+    Opening(Opening),
+    /// At work.
+    Open,
+    /// Storing what waits; no new peers.
+    Stopping,
+    /// Done. Nothing more happens.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Peer {
+    dialect: Dialect,
+    principal: Principal,
+    scope: Scope,
+    /// What reaches it. What a peer that is behind lacks is in `unsent`.
+    seating: Seating,
+    /// Its outbox was full; it is caught up when that has drained.
+    waits_for_drain: bool,
+    /// What it had before the answer of this very step, which may still be lost to a full outbox.
+    answered: Option<Had>,
+    /// A large answer on its way.
+    transfer: Option<Transfer>,
+    /// Received updates that were not taken in and will be answered with its next full sync.
+    owed: u32,
+    /// It was asked for everything and has not answered yet.
+    asked_again: bool,
+    /// It must be asked for everything as soon as there is room.
+    ask_when_possible: bool,
+    /// A y-sweet status that must wait for the full sync it was asked for.
+    held_status: Option<Bytes>,
+    /// What to say once its outbox has drained.
+    unsent: Unsent,
+}
+
+/// What a peer had before it was sent something.
+#[derive(Clone, Debug)]
+struct Had {
+    state: StateVector,
+    /// It asked by `SyncStep1`, so it must get a `SyncStep2` and the question back.
+    asked: bool,
+}
+
+/// What a peer that is behind must be told when it can listen again.
+#[derive(Debug, Default)]
+struct Unsent {
+    /// What it is known to have; `None` while it has not begun to sync.
+    had: Option<Had>,
+    applied: u32,
+    refused: u32,
+    status: Option<Bytes>,
+    ask: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct LogPlace {
+    /// The last entry applied.
+    head: Position,
+    /// What the newest snapshot covers.
+    snapshot: Position,
+    bytes_since_snapshot: u64,
+    compacting: bool,
+    /// No compaction before the log is this long.
+    not_before: u64,
+}
+
+impl Room {
+    /// A room about to open; asks for its log.
+    #[must_use]
+    pub fn new() -> (Self, Vec<Effect>) {
+        let room = Self {
+            phase: Phase::Opening(Opening::default()),
+            document: Document::new(),
+            peers: BTreeMap::new(),
+            presence: Presence::default(),
+            edits: Edits::default(),
+            show: Show::default(),
+            log: LogPlace::default(),
+            idle_since: None,
+            next_sweep: 0,
+            wake_at: None,
+            answered_peers: Vec::new(),
+            effects: Vec::new(),
+        };
+        (room, vec![Effect::Read(Position::START)])
+    }
+
+    /// Takes one event, and returns what is to be done, in order.
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        if matches!(self.phase, Phase::Ended) {
+            return Vec::new();
+        }
+        // Messages of the step before that found no room are reported first; only then may anything new be sent.
+        if let Event::Behind(peer, message) = event {
+            self.behind(peer, message);
+            return std::mem::take(&mut self.effects);
+        }
+        for peer in self.answered_peers.drain(..) {
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.answered = None;
+            }
+        }
+        match event {
+            Event::Read(page) => self.read(now, page),
+            Event::Join(join) => self.join(join),
+            Event::Leave(peer) => self.leave(now, peer),
+            Event::Received(peer, message) => self.received(now, peer, message),
+            Event::Scope(peer, scope) => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.scope = scope;
+                }
+            }
+            Event::Behind(..) => {}
+            Event::Drained(peer) => self.drained(peer),
+            Event::Stored(outcome) => self.stored(now, outcome),
+            Event::Compacted(outcome) => self.compacted(outcome),
+            Event::Tick => {}
+            Event::Stop => self.stop(),
+        }
+        self.after(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether the document can be joined.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// The document, for checks.
+    pub const fn document(&mut self) -> &mut Document {
+        &mut self.document
+    }
+
+    /// How many peers are here.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// How many received updates wait to be stored.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.edits.waiting()
+    }
+
+    /// What every step ends with: everything whose time has come, and the next wake-up.
+    fn after(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Open | Phase::Stopping) {
+            self.store_waiting(now);
+            self.show_edits(now);
+            self.show_presence(now);
+            self.sweep(now);
+            self.compact_if_due();
+            self.close_if_idle(now);
+        }
+        if matches!(self.phase, Phase::Stopping) && self.edits.is_idle() && self.show.is_idle() {
+            self.end();
+        }
+        self.plan_wake(now);
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Ended;
+        self.effects.push(Effect::Finished);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.effects.push(Effect::Note(note));
+    }
+
+    fn join(&mut self, join: Join) {
+        self.idle_since = None;
+        let peer = Peer {
+            dialect: join.dialect,
+            principal: join.principal,
+            scope: join.scope,
+            seating: Seating::Arriving,
+            waits_for_drain: false,
+            answered: None,
+            transfer: None,
+            owed: 0,
+            asked_again: false,
+            ask_when_possible: false,
+            held_status: None,
+            unsent: Unsent::default(),
+        };
+        self.peers.insert(join.peer, peer);
+        self.tell_who_is_here(join.peer);
+    }
+
+    fn leave(&mut self, now: Now, peer: PeerId) {
+        self.peers.remove(&peer);
+        self.presence.leave(peer, now.mono);
+    }
+
+    fn received(&mut self, now: Now, peer: PeerId, message: FromPeer) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        match message {
+            FromPeer::SyncStep1(has) => self.answer_sync(peer, has),
+            FromPeer::SyncStep2(update) => self.update(now, peer, update, edits::Kind::FullSync),
+            FromPeer::Update(update) => self.update(now, peer, update, edits::Kind::Edit),
+            FromPeer::Awareness(bytes) => self.awareness(now, peer, &bytes),
+            FromPeer::QueryAwareness => self.tell_who_is_here(peer),
+            FromPeer::SyncStatus(status) => self.status(now, peer, status),
+            // There is nobody to take an application's text: clients do not speak to each other past the document.
+            FromPeer::Stateless(_) => {}
+        }
+    }
+
+    fn awareness(&mut self, now: Now, peer: PeerId, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= MAX_AWARENESS_MESSAGE, "the connection has checked the size");
+        match presence::decode(bytes) {
+            Ok(entries) => {
+                if let Some(correction) = self.presence.receive(peer, &entries, now.mono) {
+                    self.send(peer, ToPeer::Awareness(correction.into()));
+                }
+            }
+            Err(malformed) => {
+                self.note(Note::Refused { peer, reason: "awareness", detail: malformed.to_string() });
+                self.effects.push(Effect::Close(peer, CloseCode::PROTOCOL_ERROR, "awareness is malformed"));
+            }
+        }
+    }
+
+    fn tell_who_is_here(&mut self, peer: PeerId) {
+        for message in self.presence.everyone() {
+            self.send(peer, ToPeer::Awareness(message.into()));
+        }
+    }
+
+    fn sweep(&mut self, now: Now) {
+        if now.mono >= self.next_sweep {
+            self.presence.expire(now.mono);
+            self.next_sweep = now.mono + PRESENCE_SWEEP;
+        }
+    }
+
+    fn compact_if_due(&mut self) {
+        let entries = self.log.head.0 - self.log.snapshot.0;
+        let due = entries >= COMPACT_ENTRIES || self.log.bytes_since_snapshot >= COMPACT_BYTES.max(self.document.size_hint() as u64);
+        if due && self.log.head.0 >= self.log.not_before {
+            self.compact();
+        }
+    }
+
+    fn compact(&mut self) {
+        if self.log.compacting || self.log.head == self.log.snapshot {
+            return;
+        }
+        self.log.compacting = true;
+        let state = self.document.state();
+        self.effects.push(Effect::Compact { covers: self.log.head, state });
+    }
+
+    fn compacted(&mut self, outcome: Result<Position, CompactFailure>) {
+        self.log.compacting = false;
+        match outcome {
+            Ok(covers) => {
+                self.log.snapshot = self.log.snapshot.max(covers);
+                if self.log.snapshot == self.log.head {
+                    self.log.bytes_since_snapshot = 0;
+                } else {
+                    // What came during the compaction is counted by entries alone until the next one.
+                    self.log.bytes_since_snapshot /= 2;
+                }
+            }
+            Err(CompactFailure::Store(StoreError::Quarantined(reason))) => self.set_aside(reason),
+            Err(CompactFailure::Differs(_) | CompactFailure::Store(_)) => {
+                self.log.not_before = self.log.head.0 + COMPACT_RETRY_ENTRIES;
+            }
+        }
+    }
+
+    /// The document must not be served: everyone is sent away, the store keeps what there is.
+    fn set_aside(&mut self, reason: String) {
+        for &peer in self.peers.keys() {
+            self.effects.push(Effect::Close(peer, CloseCode::SET_ASIDE, "this document is set aside"));
+        }
+        self.effects.push(Effect::Quarantine(reason));
+        self.end();
+    }
+
+    fn close_if_idle(&mut self, now: Now) {
+        let busy = !self.peers.is_empty() || !self.edits.is_idle() || self.log.compacting;
+        if busy {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert(now.mono);
+        if now.mono < since + IDLE_CLOSE {
+            return;
+        }
+        let entries = self.log.head.0 - self.log.snapshot.0;
+        if entries >= COMPACT_ON_CLOSE_ENTRIES && self.log.head.0 >= self.log.not_before {
+            self.compact();
+        } else {
+            self.end();
+        }
+    }
+
+    fn plan_wake(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Ended | Phase::Opening(_)) {
+            return;
+        }
+        let mut next = self.next_sweep;
+        let wishes = [self.edits.wake_at(), self.show.wake_at(self.presence.has_changes()), self.idle_since.map(|since| since + IDLE_CLOSE)];
+        for wish in wishes.into_iter().flatten() {
+            next = next.min(wish);
+        }
+        let next = next.max(now.mono);
+        if self.wake_at != Some(next) {
+            self.wake_at = Some(next);
+            self.effects.push(Effect::WakeAt(next));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! When and how is everyone shown what has been stored?
+
+use super::Room;
+use crate::room::event::{Effect, Millis, Note, Now, PeerId, Seating, ToPeer};
+use crate::room::pace::Pace;
+use bytes::Bytes;
+use commonplace_protocol::limits::MAX_MESSAGE;
+use commonplace_protocol::update::{self, Measured, StateVector};
+
+/// Stored edits on their way to everyone.
+#[derive(Debug)]
+pub(super) struct Show {
+    waiting: Vec<Shown>,
+    pace: Pace,
+    presence_pace: Pace,
+    /// What every live peer has been sent, up to the last broadcast.
+    pub(super) told: StateVector,
+    /// The same, before the last broadcast: what a peer has that missed it.
+    pub(super) told_before: StateVector,
+}
+
+/// One stored update.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) update: Bytes,
+    pub(super) measured: Measured,
+    /// Set when its sender needs no copy.
+    pub(super) not_to: Option<PeerId>,
+}
+
+impl Default for Show {
+    fn default() -> Self {
+        Self {
+            waiting: Vec::new(),
+            pace: Pace::document(),
+            presence_pace: Pace::presence(),
+            told: StateVector::default(),
+            told_before: StateVector::default(),
+        }
+    }
+}
+
+impl Show {
+    pub(super) fn push(&mut self, shown: Shown) {
+        self.waiting.push(shown);
+    }
+
+    pub(super) const fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Everyone will be caught up in another way.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    pub(super) fn wake_at(&self, presence_waits: bool) -> Option<Millis> {
+        let edits = (!self.waiting.is_empty()).then(|| self.pace.due());
+        let presence = presence_waits.then(|| self.presence_pace.due());
+        edits.into_iter().chain(presence).min()
+    }
+}
+
+impl Room {
+    /// Sends what was stored since the last frame, as one merged update, when the pace allows.
+    pub(super) fn show_edits(&mut self, now: Now) {
+        let stopping = matches!(self.phase, super::Phase::Stopping);
+        if self.show.waiting.is_empty() || (now.mono < self.show.pace.due() && !stopping) {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.show.waiting);
+        let updates = waiting.len();
+        self.show.told_before = std::mem::replace(&mut self.show.told, self.document.state_vector().clone());
+        let first = waiting.first().and_then(|shown| shown.not_to);
+        let not_to = first.filter(|_| waiting.iter().all(|shown| shown.not_to == first));
+        let frames = merge_all(waiting);
+        self.note(Note::Shown { updates, frames: frames.len() });
+        for frame in frames {
+            self.effects.push(Effect::Broadcast(not_to, ToPeer::Update(frame)));
+        }
+        let live = self.live_peers();
+        self.show.pace.sent(now.mono, live);
+    }
+
+    pub(super) fn show_presence(&mut self, now: Now) {
+        if !self.presence.has_changes() || now.mono < self.show.presence_pace.due() {
+            return;
+        }
+        let shown = self.presence.take_changes();
+        for message in shown.messages {
+            self.effects.push(Effect::Broadcast(shown.only_from, ToPeer::Awareness(message.into())));
+        }
+        self.show.presence_pace.sent(now.mono, self.peers.len());
+    }
+
+    fn live_peers(&self) -> usize {
+        self.peers.values().filter(|peer| peer.seating == Seating::Live).count()
+    }
+}
+
+/// One frame where they fit together, several where they would grow past what every client takes in one message.
+fn merge_all(waiting: Vec<Shown>) -> Vec<Bytes> {
+    let mut frames = Vec::new();
+    let mut group: Vec<Shown> = Vec::new();
+    let mut size = 0;
+    for shown in waiting {
+        if !group.is_empty() && size + shown.update.len() > MAX_MESSAGE {
+            merge_group(&mut frames, &group);
+            group.clear();
+            size = 0;
+        }
+        size += shown.update.len();
+        group.push(shown);
+    }
+    merge_group(&mut frames, &group);
+    frames
+}
+
+fn merge_group(frames: &mut Vec<Bytes>, group: &[Shown]) {
+    match group {
+        [] => {}
+        [only] => frames.push(only.update.clone()),
+        several => {
+            let parts: Vec<(&[u8], &Measured)> = several.iter().map(|shown| (&*shown.update, &shown.measured)).collect();
+            frames.extend(update::merge(&parts).into_iter().map(Bytes::from));
+        }
+    }
+}
