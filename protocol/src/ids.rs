@@ -11,7 +11,11 @@ pub struct ClientId(u64);
 impl ClientId {
     /// Checks the 53-bit range (`Number.MAX_SAFE_INTEGER`): yrs silently cuts larger ones into somebody else's id.
     pub const fn new(value: u64) -> Result<Self, Malformed> {
-        if value > MAX_CLIENT_ID { Err(Malformed::OutOfRange("client id")) } else { Ok(Self(value)) }
+        if value > MAX_CLIENT_ID {
+            Err(Malformed::OutOfRange("client id"))
+        } else {
+            Ok(Self(value))
+        }
     }
 
     /// The number itself.

@@ -30,8 +30,23 @@ pub const MAX_AWARENESS_MESSAGE: usize = 64 * 1024;
 /// One person's awareness state as JSON text. Bytes.
 pub const MAX_AWARENESS_STATE: usize = 4 * 1024;
 
+/// Awareness clocks count renewals, four a minute: 2^31 of them outlast everyone, and the room may add to one without a care.
+pub const MAX_AWARENESS_CLOCK: u32 = (1 << 31) - 1;
+
 /// One stateless message (an application's own text). Bytes.
 pub const MAX_STATELESS: usize = 64 * 1024;
 
 /// How deep JSON and lib0 `any` values may nest: no editor comes near, and decoders recurse per level.
 pub const MAX_VALUE_DEPTH: usize = 64;
+
+/// y-sweet's sync status is one counter; room for the longest. Bytes.
+pub const MAX_SYNC_STATUS: usize = 16;
+
+/// The zero bytes that y-websocket 4 may leave in place of replies: one for each message of a frame we sent. Bytes.
+pub const MAX_PADDING: usize = 16;
+
+/// A provider's version, such as `4.8.0`. Bytes.
+pub const MAX_CLIENT_VERSION: usize = 64;
+
+/// Why somebody leaves, in words for a log. RFC 6455 allows 123 bytes on a close frame; the same here.
+pub const MAX_CLOSE_REASON: usize = 123;

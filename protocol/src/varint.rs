@@ -66,7 +66,11 @@ impl<'a> Reader<'a> {
             let byte = self.u8(what)?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                return if value > MAX_VAR_UINT { Err(Malformed::OutOfRange(what)) } else { Ok(value) };
+                return if value > MAX_VAR_UINT {
+                    Err(Malformed::OutOfRange(what))
+                } else {
+                    Ok(value)
+                };
             }
         }
         Err(Malformed::OutOfRange(what))
@@ -77,7 +81,11 @@ impl<'a> Reader<'a> {
         let before = self.rest;
         let value = self.var_u64(what)?;
         let used = before.len() - self.rest.len();
-        if used == var_u64_len(value) { Ok(value) } else { Err(Malformed::Rule("a number is padded with empty groups")) }
+        if used == var_u64_len(value) {
+            Ok(value)
+        } else {
+            Err(Malformed::Rule("a number is padded with empty groups"))
+        }
     }
 
     /// varUint that fits 32 bits.
@@ -100,7 +108,10 @@ impl<'a> Reader<'a> {
             more = byte & 0x80 != 0;
             shift += 7;
         }
-        let value = i64::try_from(value).ok().filter(|v| v.unsigned_abs() <= MAX_VAR_UINT).ok_or(Malformed::OutOfRange(what))?;
+        let value = i64::try_from(value)
+            .ok()
+            .filter(|v| v.unsigned_abs() <= MAX_VAR_UINT)
+            .ok_or(Malformed::OutOfRange(what))?;
         Ok(if first & 0x40 == 0 { value } else { -value })
     }
 
@@ -122,6 +133,12 @@ impl<'a> Reader<'a> {
 pub const fn var_u64_len(value: u64) -> usize {
     let bits = 64 - value.leading_zeros() as usize;
     if bits == 0 { 1 } else { bits.div_ceil(7) }
+}
+
+/// How many bytes [`write_var_bytes`] uses for this many.
+#[must_use]
+pub const fn var_bytes_len(len: usize) -> usize {
+    var_u64_len(len as u64) + len
 }
 
 /// Appends a varUint.

@@ -39,7 +39,9 @@ fn padded_numbers_are_read_but_not_minimal() {
 
 #[test]
 fn var_int_reads_sign_and_groups() {
-    for (bytes, value) in [(&[0x00][..], 0), (&[0x01], 1), (&[0x41], -1), (&[0x80, 0x01], 64), (&[0xc0, 0x01], -64)] {
+    for (bytes, value) in
+        [(&[0x00][..], 0), (&[0x01], 1), (&[0x41], -1), (&[0x80, 0x01], 64), (&[0xc0, 0x01], -64)]
+    {
         assert_eq!(Reader::new(bytes).var_i64("n"), Ok(value));
     }
     assert_eq!(Reader::new(&[0xff; 10]).var_i64("n"), Err(Malformed::OutOfRange("n")));
