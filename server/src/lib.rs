@@ -3,6 +3,9 @@
 //! Imports go downward: `http, connection → rooms → room → state → {document, presence} → protocol`.
 
 pub mod access;
+pub mod clock;
+pub mod gate;
+pub mod metrics;
 pub mod outbox;
 pub mod room;
 pub mod rooms;

@@ -82,8 +82,8 @@ impl Document {
         }
         self.state = None;
         self.size_hint += update.len();
-        for (client, _, end) in measured.sections() {
-            self.applied.advance(client, end);
+        for section in measured.sections() {
+            self.applied.advance(section.client, section.clocks.end);
         }
         debug_assert_eq!(self.applied, self.engine_state_vector(), "what was admitted is what yrs holds");
         Ok(())

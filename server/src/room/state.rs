@@ -23,7 +23,7 @@ use commonplace_protocol::update::StateVector;
 use edits::Edits;
 use opening::Opening;
 use show::Show;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use sync::Transfer;
 
 /// An empty room is kept this long, so that a reload of the page finds it warm.
@@ -90,14 +90,28 @@ struct Peer {
     transfer: Option<Transfer>,
     /// Received updates that were not taken in and will be answered with its next full sync.
     owed: u32,
-    /// It was asked for everything and has not answered yet.
-    asked_again: bool,
-    /// It must be asked for everything as soon as there is room.
-    ask_when_possible: bool,
+    /// Questions for everything it has not answered yet, in order.
+    questions: VecDeque<Question>,
+    /// What it must be asked as soon as there is room.
+    to_ask: Option<Question>,
+    /// How often in a row it answered with a gap of its own.
+    own_gaps: u32,
+    /// When it may be asked again after that.
+    ask_after: Option<Millis>,
     /// A y-sweet status that must wait for the full sync it was asked for.
     held_status: Option<Bytes>,
     /// What to say once its outbox has drained.
     unsent: Unsent,
+}
+
+/// Why a peer was asked for everything. A Hocuspocus provider counts its answer as one unsaved change only when it began the sync itself, so that
+/// one status too many would let it say *saved* too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// It sent `SyncStep1`: its answer gets a status of its own.
+    Counted,
+    /// The room wants what it could not take in: only the updates left over are answered.
+    Uncounted,
 }
 
 /// What a peer had before it was sent something.
@@ -116,7 +130,6 @@ struct Unsent {
     applied: u32,
     refused: u32,
     status: Option<Bytes>,
-    ask: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -215,6 +228,7 @@ impl Room {
     fn after(&mut self, now: Now) {
         if matches!(self.phase, Phase::Open | Phase::Stopping) {
             self.store_waiting(now);
+            self.ask_whose_time_has_come(now.mono);
             self.show_edits(now);
             self.show_presence(now);
             self.sweep(now);
@@ -247,8 +261,10 @@ impl Room {
             answered: None,
             transfer: None,
             owed: 0,
-            asked_again: false,
-            ask_when_possible: false,
+            questions: VecDeque::new(),
+            to_ask: None,
+            own_gaps: 0,
+            ask_after: None,
             held_status: None,
             unsent: Unsent::default(),
         };
@@ -374,7 +390,8 @@ impl Room {
         }
         let mut next = self.next_sweep;
         let wishes = [self.edits.wake_at(), self.show.wake_at(self.presence.has_changes()), self.idle_since.map(|since| since + IDLE_CLOSE)];
-        for wish in wishes.into_iter().flatten() {
+        let asks = self.peers.values().filter_map(|peer| peer.ask_after).min();
+        for wish in wishes.into_iter().flatten().chain(asks) {
             next = next.min(wish);
         }
         let next = next.max(now.mono);

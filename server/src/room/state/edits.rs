@@ -4,7 +4,7 @@
 //! meanwhile forms the next. Every received update is answered exactly once: applied, refused, or covered by the full sync it was asked for.
 
 use super::show::Shown;
-use super::{Peer, Room};
+use super::{Question, Room};
 use crate::access::Scope;
 use crate::gate::{Ownership, Refusal};
 use crate::room::event::{Dialect, Effect, Millis, Note, Now, PeerId, ToPeer};
@@ -13,17 +13,18 @@ use crate::store::{Position, StoreError};
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::ids::ClientId;
-use commonplace_protocol::update::Measured;
+use commonplace_protocol::Malformed;
+use commonplace_protocol::update::{BLOCK_KIND, BLOCK_SKIP, Measured};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes that may wait for the store in one room. Beyond, updates stay with their authors, who are asked for everything once there is room.
-pub const MAX_WAITING_BYTES: usize = 24 * 1024 * 1024;
+pub(super) const MAX_WAITING_BYTES: usize = 24 * 1024 * 1024;
 
 /// The same as a number of updates: a store that is away for seconds while a plenary types.
-pub const MAX_WAITING: usize = 16 * 1024;
+pub(super) const MAX_WAITING: usize = 16 * 1024;
 
 /// Bytes of updates in one entry, unless a single one is larger.
-pub const MAX_ENTRY_UPDATES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_ENTRY_UPDATES: usize = 4 * 1024 * 1024;
 
 /// First wait before an entry is offered to the store again; doubles up to [`MAX_STORE_RETRY`].
 const MIN_STORE_RETRY: Millis = 50;
@@ -33,6 +34,12 @@ const MAX_STORE_RETRY: Millis = 2_000;
 
 /// y-sweet clients give up a socket that is silent for 3 s after they asked for a status.
 const STATUS_PATIENCE: Millis = 2_000;
+
+/// How often a client whose own state has a hole is asked again before it is refused.
+const MAX_OWN_GAPS: u32 = 5;
+
+/// The first wait before that; doubles each time.
+const OWN_GAP_PATIENCE: Millis = 250;
 
 /// Whether an update is an edit or the answer to our question for everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +154,8 @@ impl Room {
         }
         let mut answers = 1;
         if kind == Kind::FullSync {
-            peer.asked_again = false;
-            answers += std::mem::take(&mut peer.owed);
+            let is_counted = peer.questions.pop_front() != Some(Question::Uncounted);
+            answers = u32::from(is_counted) + std::mem::take(&mut peer.owed);
         }
         self.take_in(now.mono, id, update, answers, kind);
     }
@@ -161,20 +168,37 @@ impl Room {
         }
         match self.document.admit(&update, &mut Anyone) {
             Ok(admitted) => {
+                if let Some(peer) = self.peers.get_mut(&id).filter(|_| kind == Kind::FullSync) {
+                    peer.own_gaps = 0;
+                }
                 let part = Part { peer: id, update, measured: admitted.measured, news: admitted.news, answers, since: now };
                 self.edits.push(Waiting::Edit(part));
             }
             Err(Refusal::Gap) if kind == Kind::Edit => self.owe(id, answers),
+            Err(refusal) if kind == Kind::FullSync && is_gap(&refusal) => self.own_gap(now, id, answers, &refusal),
             Err(refusal) => self.refuse(id, answers, refusal_name(&refusal), describe(&refusal)),
         }
+    }
+
+    /// A client that itself waits for something (another tab passed it on, say) offers what it cannot place yet. It will have been told the
+    /// rest in a moment, so it is asked again, a few times.
+    fn own_gap(&mut self, now: Millis, id: PeerId, answers: u32, refusal: &Refusal) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.own_gaps += 1;
+        if peer.own_gaps > MAX_OWN_GAPS {
+            self.refuse(id, answers, refusal_name(refusal), describe(refusal));
+            return;
+        }
+        peer.ask_after = Some(now + (OWN_GAP_PATIENCE << peer.own_gaps));
+        self.owe(id, answers);
     }
 
     /// The update stays with its author, who is asked for everything when that can help.
     pub(super) fn owe(&mut self, id: PeerId, answers: u32) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.owed += answers;
-        if !peer.asked_again {
-            peer.ask_when_possible = true;
+        if peer.questions.is_empty() {
+            peer.to_ask.get_or_insert(Question::Uncounted);
             self.note(Note::AskedAgain(id));
             self.ask_if_possible(id);
         }
@@ -183,7 +207,9 @@ impl Room {
     fn update_of_reader(&mut self, id: PeerId, update: &Bytes, kind: Kind) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let dialect = peer.dialect;
-        peer.asked_again = false;
+        if kind == Kind::FullSync {
+            peer.questions.pop_front();
+        }
         let adds_nothing = kind == Kind::FullSync && self.is_loaded() && self.document.knows(update);
         match (dialect, kind) {
             _ if adds_nothing => {
@@ -238,14 +264,14 @@ impl Room {
             return;
         }
         if let Some(place) = self.edits.voids.pop_front() {
-            self.append(Record::Void(place), Vec::new());
+            self.append(&Record::Void(place), Vec::new());
             return;
         }
         while !self.edits.waiting.is_empty() {
             let batch = self.edits.take_batch();
             let edits: Vec<Edit> = batch.iter().filter_map(|item| self.stored_edit(item)).collect();
             if !edits.is_empty() {
-                self.append(Record::Edits { at: now.wall, edits }, batch);
+                self.append(&Record::Edits { at: now.wall, edits }, batch);
                 return;
             }
             // Nothing new in it, and everything before it is durable.
@@ -263,7 +289,7 @@ impl Room {
         }
     }
 
-    fn append(&mut self, record: Record, items: Vec<Waiting>) {
+    fn append(&mut self, record: &Record, items: Vec<Waiting>) {
         let entry = record.encode();
         let number = self.edits.entries_made;
         self.edits.entries_made += 1;
@@ -336,7 +362,9 @@ impl Room {
     }
 
     pub(super) fn acknowledge(&mut self, id: PeerId, count: u32) {
-        self.send(id, ToPeer::Applied(count));
+        if count > 0 {
+            self.send(id, ToPeer::Applied(count));
+        }
         if let Some(peer) = self.peers.get_mut(&id)
             && peer.owed == 0
             && let Some(status) = peer.held_status.take()
@@ -376,13 +404,6 @@ impl Room {
             self.send(peer, ToPeer::KeepAlive);
         }
     }
-
-    pub(super) fn ask_all_that_wait(&mut self) {
-        let waiting: Vec<PeerId> = self.peers.iter().filter(|(_, peer): &(_, &Peer)| peer.ask_when_possible).map(|(&id, _)| id).collect();
-        for peer in waiting {
-            self.ask_if_possible(peer);
-        }
-    }
 }
 
 /// In the sandbox any connection may write as any client.
@@ -393,6 +414,12 @@ impl Ownership for Anyone {
     fn may_write_as(&mut self, _: ClientId) -> bool {
         true
     }
+}
+
+/// Whether the sender's own state has a hole: something it holds depends on what it does not hold.
+fn is_gap(refusal: &Refusal) -> bool {
+    let skip = Malformed::UnknownTag { what: BLOCK_KIND, tag: u64::from(BLOCK_SKIP) };
+    matches!(refusal, Refusal::Gap) || *refusal == Refusal::Malformed(skip)
 }
 
 fn refusal_name(refusal: &Refusal) -> &'static str {

@@ -4,15 +4,15 @@
 //! left: it never fills an outbox, and the client's watchdog sees something all the while. Live broadcasts begin when the last part is on
 //! its way.
 
-use super::{Had, Peer, Room};
+use super::{Had, Peer, Question, Room};
 use crate::access::Scope;
-use crate::room::event::{Dialect, Effect, Note, PeerId, Seating, ToPeer};
+use crate::room::event::{Dialect, Effect, Millis, Note, PeerId, Seating, ToPeer};
 use bytes::Bytes;
 use commonplace_protocol::update::{self, StateVector};
 use std::collections::VecDeque;
 
 /// One part of a large answer. Bytes; a browser takes a frame of this size in a few milliseconds.
-pub const SYNC_PART: usize = 256 * 1024;
+pub(super) const SYNC_PART: usize = 256 * 1024;
 
 /// How many parts may wait in an outbox at once: a window well below the outbox' budget.
 const WINDOW_PARTS: usize = 4;
@@ -81,9 +81,9 @@ impl Room {
         let asks = had.asked && wants_question(peer);
         peer.transfer = Some(Transfer { had, to, parts });
         if asks && is_small {
-            self.ask_for_everything(id);
+            self.ask_for_everything(id, Question::Counted);
         } else if asks {
-            peer.ask_when_possible = true;
+            peer.to_ask = Some(Question::Counted);
         }
         self.continue_transfer(id);
     }
@@ -138,7 +138,13 @@ impl Room {
             ToPeer::Applied(count) => unsent.applied += count,
             ToPeer::Refused => unsent.refused += 1,
             ToPeer::SyncStatus(status) => unsent.status = Some(status),
-            ToPeer::SyncStep1(_) => unsent.ask = true,
+            ToPeer::SyncStep1(_) => {
+                let unasked = peer.questions.pop_back();
+                peer.to_ask = match (peer.to_ask, unasked) {
+                    (Some(Question::Counted), _) | (_, Some(Question::Counted)) => Some(Question::Counted),
+                    (Some(Question::Uncounted), _) | (None, _) => Some(Question::Uncounted),
+                };
+            }
             // Covered by the diff, by the presence table, or not worth repeating.
             ToPeer::SyncStep2(_) | ToPeer::Update(_) | ToPeer::Awareness(_) | ToPeer::Stateless(_) | ToPeer::KeepAlive => {}
         }
@@ -177,9 +183,7 @@ impl Room {
         if let Some(had) = unsent.had {
             self.begin_transfer(id, had);
         }
-        if unsent.ask {
-            self.ask_for_everything(id);
-        }
+        self.ask_if_possible(id);
         if unsent.applied > 0 {
             self.send(id, ToPeer::Applied(unsent.applied));
         }
@@ -192,11 +196,12 @@ impl Room {
     }
 
     /// Asks a peer for everything the room lacks.
-    pub(super) fn ask_for_everything(&mut self, id: PeerId) {
+    fn ask_for_everything(&mut self, id: PeerId, question: Question) {
         let state_vector = Bytes::from(self.document.state_vector().encode());
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.asked_again = true;
-            peer.ask_when_possible = false;
+            peer.questions.push_back(question);
+            peer.to_ask = None;
+            peer.ask_after = None;
         }
         self.send(id, ToPeer::SyncStep1(state_vector));
     }
@@ -205,8 +210,30 @@ impl Room {
     pub(super) fn ask_if_possible(&mut self, id: PeerId) {
         let has_room = self.edits.has_room() && self.is_loaded();
         let Some(peer) = self.peers.get(&id) else { return };
-        if peer.ask_when_possible && peer.transfer.is_none() && has_room {
-            self.ask_for_everything(id);
+        let waits = peer.transfer.is_some() || peer.ask_after.is_some() || peer.seating == Seating::Behind;
+        if let Some(question) = peer.to_ask
+            && has_room
+            && !waits
+        {
+            self.ask_for_everything(id, question);
+        }
+    }
+
+    pub(super) fn ask_all_that_wait(&mut self) {
+        let waiting: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.to_ask.is_some()).map(|(&id, _)| id).collect();
+        for peer in waiting {
+            self.ask_if_possible(peer);
+        }
+    }
+
+    pub(super) fn ask_whose_time_has_come(&mut self, now: Millis) {
+        let due: Vec<PeerId> =
+            self.peers.iter().filter(|(_, peer)| peer.ask_after.is_some_and(|at| now >= at)).map(|(&id, _)| id).collect();
+        for id in due {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.ask_after = None;
+            }
+            self.ask_if_possible(id);
         }
     }
 }

@@ -1,0 +1,82 @@
+# Commonplace. `make run` to try it, `make test` to trust it.
+
+BIN     := target/release/commonplace
+LISTEN  ?= 127.0.0.1:8080
+DATA    ?= ./data
+SEED    ?= 1
+SEEDS   ?= 20000
+SECONDS ?= 600
+
+.PHONY: help run build web test test-rust test-web test-clients test-browser test-fuzz check sim fuzz clean need-rust need-node test-tools fuzz-tools
+
+help: ## This list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: build ## Builds everything and serves the sandbox from ./data; prints the address.
+	$(BIN) serve --open --listen $(LISTEN) --data $(DATA)
+
+build: web need-rust ## Leaves target/release/commonplace, the web client inside it.
+	cargo build --release --locked --package commonplace
+
+web: web-client/dist/index.html
+
+web-client/dist/index.html: need-node web-client/node_modules/.package-lock.json $(shell find web-client/src web-client/public -type f 2>/dev/null) web-client/index.html web-client/vite.config.ts
+	cd web-client && npm run build
+
+web-client/node_modules/.package-lock.json: web-client/package-lock.json | need-node
+	cd web-client && npm ci --no-audit --no-fund
+	@touch $@
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json | need-node
+	cd tests/clients && npm ci --no-audit --no-fund
+	@touch $@
+
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | need-node
+	cd tests/browser && npm ci --no-audit --no-fund
+	@touch $@
+
+test: build test-rust test-web test-clients test-browser test-fuzz ## Everything. Installs what only tests need.
+
+test-rust: need-rust ## Unit, contract, gate, simulation and socket tests.
+	cargo test --workspace --locked
+
+test-web: web-client/node_modules/.package-lock.json ## The web client's own tests.
+	cd web-client && npm test
+
+test-clients: build tests/clients/node_modules/.package-lock.json ## Real Yjs clients from npm against the built binary.
+	cd tests/clients && COMMONPLACE_BIN=$(CURDIR)/$(BIN) npm test
+
+test-browser: build test-tools tests/browser/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json ## Real browsers against the built binary.
+	cd tests/browser && COMMONPLACE_BIN=$(CURDIR)/$(BIN) npm test
+
+check: need-rust web-client/node_modules/.package-lock.json ## Formatting, lints and types; all warnings are errors.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd web-client && npm run check
+
+sim: need-rust ## A long simulation: make sim SEEDS=20000 SEED=1
+	SIM_FIRST_SEED=$(SEED) SIM_SEEDS=$(SEEDS) cargo test --release --package commonplace-tests --test sim -- --nocapture
+
+# The fuzz targets run on the stable compiler: without a sanitizer nothing of nightly is needed.
+test-fuzz: fuzz-tools ## A few seconds of each fuzz target.
+	cd tests/fuzz && for target in $$(cargo fuzz list); do cargo fuzz run -s none $$target -- -max_total_time=5 -verbosity=0 || exit 1; done
+
+fuzz: fuzz-tools ## A long run of each fuzz target: make fuzz SECONDS=600
+	cd tests/fuzz && for target in $$(cargo fuzz list); do cargo fuzz run -s none $$target -- -max_total_time=$(SECONDS) || exit 1; done
+
+clean: ## Removes what was built. Leaves ./data alone.
+	cargo clean
+	rm -rf web-client/dist web-client/node_modules tests/clients/node_modules tests/browser/node_modules tests/fuzz/target
+
+need-rust:
+	@command -v cargo >/dev/null || { echo "Commonplace needs Rust 1.95 or later (cargo was not found). Install it from your distribution or with rustup, then run make again."; exit 1; }
+
+need-node:
+	@command -v node >/dev/null || { echo "Commonplace needs Node.js 20 or later to build its web client (node was not found). Install the package nodejs, then run make again."; exit 1; }
+	@command -v npm >/dev/null || { echo "Commonplace needs npm to build its web client (npm was not found). Install the package npm, then run make again."; exit 1; }
+
+test-tools:
+	@tests/install-tools chromium:chromium strace:strace
+
+fuzz-tools: need-rust
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --version 0.13.2

@@ -1,0 +1,177 @@
+//! What does this server count, and under which names?
+//!
+//! Every name is here, with its description; hot paths use handles that are looked up once for the process.
+//!
+//! The recorder belongs to the process, not to a server: several servers in one process (as in tests) share it, and the handles stay valid.
+
+use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::{LazyLock, OnceLock};
+
+/// Buckets for times between an edit and its safety: from a fast disk's fsync to a store in trouble. Seconds.
+const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Who renders what has been counted.
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// The handles of the hot paths.
+static HANDLES: LazyLock<Handles> = LazyLock::new(Handles::new);
+
+struct Handles {
+    connections: Gauge,
+    rooms: Gauge,
+    peers: Gauge,
+    frames_received: Counter,
+    frames_sent: Counter,
+    bytes_received: Counter,
+    bytes_sent: Counter,
+    updates_received: Counter,
+    update_frames_sent: Counter,
+    append_seconds: Histogram,
+    ack_seconds: Histogram,
+    inbox_full: Counter,
+    outbox_refused: Counter,
+}
+
+impl Handles {
+    fn new() -> Self {
+        install();
+        Self {
+            connections: gauge!("commonplace_connections"),
+            rooms: gauge!("commonplace_rooms"),
+            peers: gauge!("commonplace_peers"),
+            frames_received: counter!("commonplace_frames_received_total"),
+            frames_sent: counter!("commonplace_frames_sent_total"),
+            bytes_received: counter!("commonplace_bytes_received_total"),
+            bytes_sent: counter!("commonplace_bytes_sent_total"),
+            updates_received: counter!("commonplace_updates_received_total"),
+            update_frames_sent: counter!("commonplace_update_frames_sent_total"),
+            append_seconds: histogram!("commonplace_append_seconds"),
+            ack_seconds: histogram!("commonplace_ack_seconds"),
+            inbox_full: counter!("commonplace_room_inbox_full_total"),
+            outbox_refused: counter!("commonplace_outbox_refused_total"),
+        }
+    }
+}
+
+/// Installs the recorder once for the process, with the names' descriptions. Without it (another recorder is there already) nothing is
+/// rendered here, and the calls below go to whoever was first.
+pub fn install() {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
+        let handle = builder.ok()?.install_recorder().ok()?;
+        describe();
+        Some(handle)
+    });
+}
+
+fn describe() {
+    describe_gauge!("commonplace_connections", "WebSockets open now");
+    describe_gauge!("commonplace_rooms", "Rooms (documents in memory) open now");
+    describe_gauge!("commonplace_peers", "Seats taken in rooms now");
+    describe_counter!("commonplace_frames_received_total", "WebSocket messages received");
+    describe_counter!("commonplace_frames_sent_total", "WebSocket messages sent");
+    describe_counter!("commonplace_bytes_received_total", "Bytes received in WebSocket messages");
+    describe_counter!("commonplace_bytes_sent_total", "Bytes sent in WebSocket messages");
+    describe_counter!("commonplace_updates_received_total", "Updates received from clients (Update and SyncStep2)");
+    describe_counter!("commonplace_update_frames_sent_total", "Frames with updates sent to clients: fewer than updates × peers, thanks to merging");
+    describe_histogram!("commonplace_append_seconds", "How long the store takes to make one entry durable");
+    describe_histogram!("commonplace_ack_seconds", "From the receipt of an update to its acknowledgement");
+    describe_counter!("commonplace_room_inbox_full_total", "Times a connection waited because a room's inbox was full");
+    describe_counter!("commonplace_outbox_refused_total", "Times a peer fell behind because its outbox was full");
+    describe_counter!("commonplace_refusals_total", "What was refused, by reason");
+    describe_counter!("commonplace_connections_closed_total", "WebSockets that ended, by reason");
+}
+
+/// Everything counted so far, in Prometheus' text format. `None` when another recorder was installed first.
+#[must_use]
+pub fn render() -> Option<String> {
+    install();
+    let handle = RECORDER.get()?.as_ref()?;
+    // Without upkeep the histograms' raw samples would grow between scrapes; a scrape is often enough.
+    handle.run_upkeep();
+    Some(handle.render())
+}
+
+/// Drains what the histograms have gathered since the last call, so that a server nobody scrapes does not grow. Called every few seconds.
+pub fn upkeep() {
+    if let Some(Some(handle)) = RECORDER.get() {
+        handle.run_upkeep();
+    }
+}
+
+/// A WebSocket has opened.
+pub fn connection_opened() {
+    HANDLES.connections.increment(1.0);
+}
+
+/// A WebSocket has ended.
+pub fn connection_closed(reason: &'static str) {
+    HANDLES.connections.decrement(1.0);
+    counter!("commonplace_connections_closed_total", "reason" => reason).increment(1);
+}
+
+/// A WebSocket message has been received.
+pub fn frame_received(bytes: usize) {
+    HANDLES.frames_received.increment(1);
+    HANDLES.bytes_received.increment(bytes as u64);
+}
+
+/// A WebSocket message has been sent.
+pub fn frame_sent(bytes: usize) {
+    HANDLES.frames_sent.increment(1);
+    HANDLES.bytes_sent.increment(bytes as u64);
+}
+
+/// A client's update (`Update` or `SyncStep2`) has reached its room.
+pub fn update_received() {
+    HANDLES.updates_received.increment(1);
+}
+
+/// A broadcast has put `frames` frames with updates into outboxes.
+pub fn update_frames_sent(frames: u64) {
+    HANDLES.update_frames_sent.increment(frames);
+}
+
+/// Something was refused: a message, a join, an upgrade.
+pub fn refusal(reason: &'static str) {
+    counter!("commonplace_refusals_total", "reason" => reason).increment(1);
+}
+
+/// The store has made one entry durable.
+pub fn append_seconds(seconds: f64) {
+    HANDLES.append_seconds.record(seconds);
+}
+
+/// An update has been acknowledged this long after its receipt.
+pub fn ack_seconds(seconds: f64) {
+    HANDLES.ack_seconds.record(seconds);
+}
+
+/// A room has opened.
+pub fn room_opened() {
+    HANDLES.rooms.increment(1.0);
+}
+
+/// A room has closed.
+pub fn room_closed() {
+    HANDLES.rooms.decrement(1.0);
+}
+
+/// Seats were taken (positive) or left (negative).
+pub fn peers(delta: i32) {
+    HANDLES.peers.increment(f64::from(delta));
+}
+
+/// A connection had to wait for a room.
+pub fn inbox_full() {
+    HANDLES.inbox_full.increment(1);
+}
+
+/// A frame found no room in a peer's outbox.
+pub fn outbox_refused() {
+    HANDLES.outbox_refused.increment(1);
+}
+
+#[cfg(test)]
+mod tests;

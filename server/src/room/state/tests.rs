@@ -1,0 +1,438 @@
+//! Scripts for one room: what comes in, what must go out. The log is a vector, the clock a number.
+
+use super::*;
+use crate::room::record::{Edit, EditPlace, Record};
+use crate::store::{Entry, Page, Snapshot};
+use std::sync::Arc;
+use yrs::{Doc, GetString, Options, ReadTxn, Text, Transact};
+
+const A: PeerId = PeerId(1);
+const B: PeerId = PeerId(2);
+
+/// A client's document.
+struct Client(Doc);
+
+impl Client {
+    fn new(id: u64) -> Self {
+        let mut options = Options::with_client_id(yrs::block::ClientID::new(id));
+        options.offset_kind = yrs::OffsetKind::Utf16;
+        Self(Doc::with_options(options))
+    }
+
+    /// Types at the front, and returns the update.
+    fn type_text(&self, words: &str) -> Bytes {
+        let text = self.0.get_or_insert_text("text");
+        let mut transaction = self.0.transact_mut();
+        text.insert(&mut transaction, 0, words);
+        transaction.encode_update_v1().into()
+    }
+
+    fn everything(&self) -> Bytes {
+        self.0.transact().encode_state_as_update_v1(&yrs::StateVector::default()).into()
+    }
+
+    fn text(&self) -> String {
+        self.0.get_or_insert_text("text").get_string(&self.0.transact())
+    }
+
+    fn apply(&self, update: &[u8]) {
+        use yrs::updates::decoder::Decode;
+        let update = yrs::Update::decode_v1(update).expect("the room sends updates");
+        self.0.transact_mut().apply_update(update).expect("the room sends what fits");
+    }
+}
+
+/// One room with a log that is a vector.
+struct Script {
+    room: Room,
+    now: Now,
+    log: Vec<Bytes>,
+    /// An append that waits for its outcome.
+    asked: Option<Bytes>,
+    /// What has gone out since the last look.
+    out: Vec<Effect>,
+}
+
+impl Script {
+    fn open() -> Self {
+        Self::open_with(Page::default())
+    }
+
+    fn open_with(page: Page) -> Self {
+        let (room, effects) = Room::new();
+        assert_eq!(effects, [Effect::Read(Position::START)]);
+        let mut script = Self { room, now: Now { mono: 1_000, wall: 0 }, log: Vec::new(), asked: None, out: Vec::new() };
+        script.step(Event::Read(Ok(page)));
+        script
+    }
+
+    fn step(&mut self, event: Event) {
+        for effect in self.room.step(self.now, event) {
+            if let Effect::Append { entry, .. } = &effect {
+                self.asked = Some(entry.clone());
+            }
+            self.out.push(effect);
+        }
+    }
+
+    fn at(&mut self, mono: Millis) {
+        self.now.mono = mono;
+        self.step(Event::Tick);
+    }
+
+    fn join(&mut self, peer: PeerId, dialect: Dialect, scope: Scope) {
+        self.step(Event::Join(Join { peer, dialect, principal: Principal("p".into()), scope }));
+    }
+
+    /// Joins and syncs an empty client.
+    fn live(&mut self, peer: PeerId, dialect: Dialect) {
+        self.join(peer, dialect, Scope::ReadWrite);
+        self.step(Event::Received(peer, FromPeer::SyncStep1(StateVector::default())));
+        self.step(Event::Received(peer, FromPeer::SyncStep2(Bytes::from_static(&[0, 0]))));
+        self.out.clear();
+    }
+
+    fn send(&mut self, peer: PeerId, update: &Bytes) {
+        self.step(Event::Received(peer, FromPeer::Update(update.clone())));
+    }
+
+    /// The store has written what it was asked to.
+    fn stored(&mut self) {
+        let entry = self.asked.take().expect("an append is under way");
+        self.log.push(entry);
+        let position = Position(self.log.len() as u64);
+        self.step(Event::Stored(Ok(position)));
+    }
+
+    fn to(&self, peer: PeerId) -> Vec<ToPeer> {
+        let mut messages = Vec::new();
+        for effect in &self.out {
+            match effect {
+                Effect::Send(to, message) if *to == peer => messages.push(message.clone()),
+                Effect::Broadcast(not_to, message) if *not_to != Some(peer) => messages.push(message.clone()),
+                _ => {}
+            }
+        }
+        messages
+    }
+
+    fn has(&self, wanted: impl Fn(&Effect) -> bool) -> bool {
+        self.out.iter().any(wanted)
+    }
+
+    fn page(&self) -> Page {
+        let entries = self.log.iter().enumerate();
+        let entries = entries.map(|(n, bytes)| Entry { position: Position(n as u64 + 1), bytes: bytes.clone() }).collect();
+        Page { snapshot: None, entries, more: false }
+    }
+}
+
+#[test]
+fn nothing_is_shown_or_acknowledged_before_it_is_stored_and_then_both_once() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.live(B, Dialect::Hocuspocus);
+    let update = client.type_text("hello");
+    script.send(A, &update);
+    assert!(script.asked.is_some());
+    assert!(script.to(A).is_empty() && script.to(B).is_empty());
+    script.stored();
+    assert_eq!(script.to(A), [ToPeer::Applied(1)]);
+    assert_eq!(script.to(B), [ToPeer::Update(update)]);
+}
+
+#[test]
+fn the_entry_holds_the_bytes_as_they_came_with_who_sent_them() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    let update = client.type_text("hello");
+    script.send(A, &update);
+    let entry = script.asked.clone().expect("an append is under way");
+    let edit = Edit { principal: Arc::from("p"), connection: A.0, update };
+    assert_eq!(Record::decode(&entry), Ok(Record::Edits { at: 0, edits: vec![edit] }));
+}
+
+#[test]
+fn what_comes_during_an_append_forms_the_next_entry_and_one_frame() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.live(B, Dialect::Hocuspocus);
+    script.send(A, &client.type_text("one"));
+    script.send(A, &client.type_text("two"));
+    script.send(A, &client.type_text("three"));
+    script.stored();
+    script.out.clear();
+    script.stored();
+    assert!(script.to(B).is_empty(), "the pace holds the second frame back");
+    assert_eq!(script.to(A), [ToPeer::Applied(2)]);
+    script.at(1_000 + crate::room::pace::MIN_INTERVAL);
+    let [ToPeer::Update(merged)] = &script.to(B)[..] else { panic!("one frame for two updates: {:?}", script.to(B)) };
+    let reader = Client::new(8);
+    reader.apply(&client.everything());
+    let before = reader.text();
+    reader.apply(merged);
+    assert_eq!((before, reader.text()), ("threetwoone".to_owned(), "threetwoone".to_owned()));
+}
+
+#[test]
+fn an_update_that_adds_nothing_is_acknowledged_without_an_entry_but_not_before_what_is_in_flight() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    let update = client.type_text("hello");
+    script.send(A, &update);
+    script.send(A, &update);
+    assert!(script.to(A).is_empty());
+    script.stored();
+    assert_eq!(script.to(A), [ToPeer::Applied(1), ToPeer::Applied(1)]);
+    assert!(script.asked.is_none());
+}
+
+#[test]
+fn an_edit_that_comes_too_early_is_asked_for_and_answered_with_the_full_sync() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    let _lost = client.type_text("one");
+    script.send(A, &client.type_text("two"));
+    assert!(matches!(&script.to(A)[..], [ToPeer::SyncStep1(_)]));
+    assert!(script.asked.is_none());
+    script.out.clear();
+    script.step(Event::Received(A, FromPeer::SyncStep2(client.everything())));
+    script.stored();
+    // The provider counted the edit, and not an answer that it was asked for.
+    assert_eq!(script.to(A), [ToPeer::Applied(1)]);
+}
+
+#[test]
+fn an_update_that_will_never_fit_is_refused_and_the_room_lives_on() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.live(B, Dialect::YWebsocket);
+    let nonsense = Bytes::from_static(&[1, 1, 7, 0, 0xff]);
+    script.send(A, &nonsense);
+    assert_eq!(script.to(A), [ToPeer::Refused]);
+    script.send(B, &nonsense);
+    assert!(script.has(|effect| matches!(effect, Effect::Close(B, CloseCode::UPDATE_REFUSED, _))));
+    assert!(script.asked.is_none());
+    script.send(A, &client.type_text("still here"));
+    script.stored();
+    assert!(script.to(A).contains(&ToPeer::Applied(1)));
+}
+
+#[test]
+fn a_reader_is_answered_and_changes_nothing() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.join(A, Dialect::Hocuspocus, Scope::ReadOnly);
+    script.join(B, Dialect::YWebsocket, Scope::ReadOnly);
+    script.step(Event::Received(A, FromPeer::SyncStep1(StateVector::default())));
+    script.step(Event::Received(B, FromPeer::SyncStep1(StateVector::default())));
+    assert!(script.to(A).iter().any(|message| matches!(message, ToPeer::SyncStep1(_))), "the provider counts on the question");
+    assert!(!script.to(B).iter().any(|message| matches!(message, ToPeer::SyncStep1(_))));
+    script.out.clear();
+    script.step(Event::Received(A, FromPeer::SyncStep2(Bytes::from_static(&[0, 0]))));
+    assert_eq!(script.to(A), [ToPeer::Applied(1)], "it has nothing the room lacks");
+    script.out.clear();
+    script.step(Event::Received(A, FromPeer::SyncStep2(client.type_text("smuggled"))));
+    script.send(A, &client.type_text("more"));
+    assert_eq!(script.to(A), [ToPeer::Refused, ToPeer::Refused]);
+    script.step(Event::Received(B, FromPeer::SyncStep2(client.everything())));
+    assert!(!script.has(|effect| matches!(effect, Effect::Close(..))));
+    script.send(B, &client.type_text("edit"));
+    assert!(script.has(|effect| matches!(effect, Effect::Close(B, CloseCode::FORBIDDEN, _))));
+    assert!(script.asked.is_none());
+}
+
+#[test]
+fn while_the_store_is_away_nothing_is_acknowledged_and_presence_goes_on() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.live(B, Dialect::Hocuspocus);
+    script.send(A, &client.type_text("hello"));
+    let first = script.out.clone();
+    script.step(Event::Stored(Err(StoreError::Full)));
+    script.out.clear();
+    script.step(Event::Received(A, FromPeer::Awareness(Bytes::from_static(&[1, 7, 1, 2, b'{', b'}']))));
+    assert!(script.has(|effect| matches!(effect, Effect::Broadcast(Some(A), ToPeer::Awareness(_)))));
+    assert!(script.to(A).is_empty());
+    script.at(3_000);
+    let again: Vec<&Effect> = script.out.iter().filter(|effect| matches!(effect, Effect::Append { .. })).collect();
+    assert!(again.iter().all(|effect| first.contains(effect)) && again.len() == 1, "the same entry under the same number");
+    script.stored();
+    assert!(script.to(A).contains(&ToPeer::Applied(1)));
+}
+
+#[test]
+fn a_peer_that_fell_behind_gets_one_diff_and_every_answer_it_missed() {
+    let (mut script, client, slow) = (Script::open(), Client::new(7), Client::new(8));
+    script.live(A, Dialect::Hocuspocus);
+    script.live(B, Dialect::Hocuspocus);
+    let first = client.type_text("one ");
+    script.send(A, &first);
+    script.stored();
+    slow.apply(&first);
+    script.at(2_000);
+    script.send(B, &slow.type_text("mine "));
+    script.stored();
+    script.step(Event::Behind(B, ToPeer::Applied(1)));
+    script.at(3_000);
+    script.send(A, &client.type_text("two "));
+    script.stored();
+    script.at(4_000);
+    script.send(A, &client.type_text("three "));
+    script.stored();
+    script.out.clear();
+    script.step(Event::Drained(B));
+    let to_b: Vec<ToPeer> = script.out.iter().filter_map(|e| if let Effect::Send(B, m) = e { Some(m.clone()) } else { None }).collect();
+    let [ToPeer::Update(diff), ToPeer::Applied(1)] = &to_b[..] else { panic!("{to_b:?}") };
+    slow.apply(diff);
+    client.apply(&slow.everything());
+    assert_eq!(slow.text(), client.text());
+    assert!(script.has(|effect| matches!(effect, Effect::Seat(B, Seating::Live))));
+}
+
+#[test]
+fn a_large_document_goes_out_in_parts_and_the_last_one_is_the_answer() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    for n in 0..40 {
+        let update = client.type_text(&format!("{n} {}", "x".repeat(60_000)));
+        script.send(A, &update);
+        script.stored();
+    }
+    script.out.clear();
+    script.join(B, Dialect::Hocuspocus, Scope::ReadWrite);
+    script.step(Event::Received(B, FromPeer::SyncStep1(StateVector::default())));
+    let reader = Client::new(8);
+    let mut rounds = 0;
+    loop {
+        let messages = std::mem::take(&mut script.out);
+        let mut is_done = false;
+        for effect in messages {
+            match effect {
+                Effect::Send(B, ToPeer::Update(part)) => {
+                    assert!(part.len() <= 2 * sync::SYNC_PART && !is_done);
+                    reader.apply(&part);
+                }
+                Effect::Send(B, ToPeer::SyncStep2(part)) => {
+                    reader.apply(&part);
+                    assert_eq!(reader.text(), client.text(), "whole when the client calls itself synced");
+                    is_done = true;
+                }
+                Effect::Send(B, ToPeer::SyncStep1(_)) => assert!(is_done, "the question comes last"),
+                _ => {}
+            }
+        }
+        if is_done {
+            break;
+        }
+        rounds += 1;
+        script.step(Event::Drained(B));
+    }
+    assert!(rounds > 1, "in windows");
+}
+
+#[test]
+fn an_idle_room_compacts_and_closes_but_never_with_something_unstored() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    for _ in 0..COMPACT_ON_CLOSE_ENTRIES {
+        script.send(A, &client.type_text("x"));
+        script.stored();
+    }
+    script.send(A, &client.type_text("last"));
+    script.step(Event::Leave(A));
+    script.at(1_000_000);
+    assert!(!script.has(|effect| matches!(effect, Effect::Finished | Effect::Compact { .. })));
+    script.stored();
+    script.at(1_000_000 + IDLE_CLOSE);
+    assert!(script.has(|effect| matches!(effect, Effect::Compact { .. })) && !script.has(|effect| *effect == Effect::Finished));
+    script.step(Event::Compacted(Ok(Position(script.log.len() as u64))));
+    script.at(1_000_000 + 3 * IDLE_CLOSE);
+    assert!(script.has(|effect| *effect == Effect::Finished));
+}
+
+#[test]
+fn stopping_stores_and_acknowledges_what_waits() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.send(A, &client.type_text("one"));
+    script.send(A, &client.type_text("two"));
+    script.step(Event::Stop);
+    assert!(!script.has(|effect| *effect == Effect::Finished));
+    script.stored();
+    script.stored();
+    assert_eq!(script.to(A), [ToPeer::Applied(1), ToPeer::Applied(1)]);
+    assert_eq!(script.out.last(), Some(&Effect::Finished));
+}
+
+#[test]
+fn a_y_sweet_status_comes_back_when_all_before_it_is_safe_and_the_client_hears_something_meanwhile() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::YWebsocket);
+    let status = Bytes::from_static(&[5]);
+    script.send(A, &client.type_text("one"));
+    script.step(Event::Received(A, FromPeer::SyncStatus(status.clone())));
+    script.at(1_000 + 2_500);
+    assert_eq!(script.to(A), [ToPeer::KeepAlive]);
+    script.stored();
+    assert_eq!(script.to(A).last(), Some(&ToPeer::SyncStatus(status.clone())));
+    // An update that was left with its author holds the status back until the full sync has brought it.
+    let _lost = client.type_text("two");
+    script.send(A, &client.type_text("three"));
+    script.out.clear();
+    script.step(Event::Received(A, FromPeer::SyncStatus(Bytes::from_static(&[6]))));
+    assert!(script.to(A).is_empty());
+    script.step(Event::Received(A, FromPeer::SyncStep2(client.everything())));
+    script.stored();
+    assert!(script.to(A).contains(&ToPeer::SyncStatus(Bytes::from_static(&[6]))));
+}
+
+#[test]
+fn y_websocket_clients_see_their_own_edits_come_back_even_known_ones() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::YWebsocket);
+    let update = client.type_text("one");
+    script.send(A, &update);
+    script.stored();
+    assert_eq!(script.to(A)[0], ToPeer::Update(update.clone()));
+    script.out.clear();
+    script.send(A, &update);
+    assert!(script.to(A).contains(&ToPeer::Update(update)));
+}
+
+#[test]
+fn a_log_with_a_void_loads_without_that_edit() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.send(A, &client.type_text("good"));
+    script.stored();
+    let stranger = Client::new(9);
+    script.send(A, &stranger.type_text("bad"));
+    script.stored();
+    script.log.push(Record::Void(EditPlace { position: Position(2), index: 0 }).encode());
+    let mut again = Script::open_with(script.page());
+    let reader = Client::new(8);
+    reader.apply(&again.room.document().state());
+    assert_eq!(reader.text(), "good");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_set_aside_and_not_guessed_at() {
+    let entry = |position, bytes: &'static [u8]| Entry { position: Position(position), bytes: Bytes::from_static(bytes) };
+    for page in [
+        Page { entries: vec![entry(1, &[9, 9])], ..Page::default() },
+        Page { entries: vec![entry(2, &[1, 0, 0, 0])], ..Page::default() },
+        Page { snapshot: Some(Snapshot { covers: Position(3), bytes: Bytes::from_static(&[0xff]) }), ..Page::default() },
+    ] {
+        let script = Script::open_with(page);
+        assert!(script.has(|effect| matches!(effect, Effect::Quarantine(_))), "{:?}", script.out);
+        assert!(script.has(|effect| *effect == Effect::Finished));
+    }
+}
+
+#[test]
+fn a_store_that_is_away_when_a_document_opens_fails_the_opening_and_not_the_document() {
+    let (mut room, _) = Room::new();
+    let effects = room.step(Now::default(), Event::Read(Err(StoreError::Away("gone".to_owned()))));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::OpenFailed(_))));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Quarantine(_))));
+}
