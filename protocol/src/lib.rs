@@ -13,6 +13,7 @@ pub mod close;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod update;
 pub mod varint;
 
 pub use error::Malformed;
