@@ -17,6 +17,7 @@ pub mod ids;
 pub mod limits;
 pub mod presence;
 pub mod sync;
+pub mod update;
 pub mod varint;
 pub mod yws;
 
