@@ -25,6 +25,11 @@
 //! - **S15** Blobs are put whole, read back whole, checked by checksum, and deleted.
 //! - **S16** `follow` yields the log's new head after appends by *other* instances, as a hint; the log stays the truth.
 
+mod checksum;
+pub mod crash;
+pub mod sim;
+pub mod sqlite;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
@@ -225,7 +230,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Whether appends can be expected to succeed now; the reason when not. Readiness shows it.
     fn health(&self) -> Result<(), StoreError>;
     /// Appends one entry (S1 to S5).
-    async fn append(&self, log: &LogName, expected: Option<Position>, id: EntryId, entry: Bytes) -> Result<Position, StoreError>;
+    async fn append(
+        &self,
+        log: &LogName,
+        expected: Option<Position>,
+        id: EntryId,
+        entry: Bytes,
+    ) -> Result<Position, StoreError>;
     /// Reads one page (S6, S7).
     async fn read(&self, log: &LogName, after: Position) -> Result<Page, StoreError>;
     /// Replaces entries by a snapshot (S8, S9).
@@ -239,7 +250,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Removes a log (S12).
     async fn delete(&self, log: &LogName) -> Result<(), StoreError>;
     /// Names in byte order after `after`, at most `limit` (S13).
-    async fn list(&self, prefix: &str, after: Option<&LogName>, limit: usize) -> Result<Vec<LogInfo>, StoreError>;
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&LogName>,
+        limit: usize,
+    ) -> Result<Vec<LogInfo>, StoreError>;
     /// Logs with this prefix, most recently changed first, at most `limit`.
     async fn recent(&self, prefix: &str, limit: usize) -> Result<Vec<LogInfo>, StoreError>;
     /// Resolves when another instance has appended to `log`, with its new head (S16). Pending for ever where there is only one instance.

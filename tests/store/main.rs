@@ -1,0 +1,60 @@
+//! Does every store keep the contract, and what does the embedded one survive?
+//!
+//! `contract` holds the numbered clauses of `store/mod.rs`, once for all stores; `bench` makes a store to try them on.
+
+mod bench;
+mod contract;
+mod sqlite_disk;
+mod sqlite_faults;
+mod sqlite_group;
+
+use bench::{Bench, SimBench, SqliteBench};
+
+macro_rules! clauses {
+    ($bench:ty: $($clause:ident)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $clause() {
+            let bench = <$bench>::new();
+            super::contract::$clause(&bench).await;
+        })*
+    };
+}
+
+macro_rules! every_clause {
+    ($module:ident, $bench:ty) => {
+        mod $module {
+            use super::*;
+            clauses! { $bench:
+                s1_an_acknowledged_entry_is_durable
+                s2_positions_are_dense
+                s3_expected_must_be_the_head
+                s4_a_repeated_append_is_written_once
+                s4_ids_are_remembered_across_compaction
+                s5_a_refusal_writes_nothing
+                s6_reads_have_no_holes
+                s6_a_trimmed_reader_gets_the_snapshot
+                s7_pages_are_bounded
+                s8_compaction_is_fenced
+                s8_a_snapshot_for_the_same_place_replaces
+                s9_a_damaged_snapshot_falls_back
+                s9_without_any_snapshot_the_log_is_set_aside
+                s10_a_damaged_entry_sets_only_its_log_aside
+                s11_quarantine_and_release
+                s12_delete_is_complete
+                s13_names_come_in_byte_order
+                s14_readers_and_appends_of_many_logs_do_not_wait_for_each_other
+                s15_blobs
+                recent_logs_come_first
+                closing_refuses_what_comes_after
+            }
+        }
+    };
+}
+
+every_clause!(on_sqlite, SqliteBench);
+every_clause!(on_simulated, SimBench);
+
+#[tokio::test]
+async fn s16_follow_on_simulated() {
+    contract::s16_follow_hears_other_instances().await;
+}
