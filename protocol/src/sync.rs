@@ -25,9 +25,9 @@ impl<'a> Sync<'a> {
     /// Reads one sync message off the front.
     pub fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         match reader.var_u64("sync message type")? {
-            0 => Ok(Self::SyncStep1(reader.var_bytes("state vector")?)),
-            1 => Ok(Self::SyncStep2(reader.var_bytes("update")?)),
-            2 => Ok(Self::Update(reader.var_bytes("update")?)),
+            0 => body(reader, "state vector").map(Self::SyncStep1),
+            1 => body(reader, "update").map(Self::SyncStep2),
+            2 => body(reader, "update").map(Self::Update),
             tag => Err(Malformed::UnknownTag { what: "sync message type", tag }),
         }
     }
@@ -65,5 +65,14 @@ impl<'a> Sync<'a> {
         let (tag, body) = self.parts();
         out.push(tag);
         write_var_bytes(out, body);
+    }
+}
+
+/// P40: state vectors and updates begin with a count, so none is without bytes. This also keeps a `SyncStep1` from looking
+/// like a y-websocket frame of zero bytes that means nothing.
+fn body<'a>(reader: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], Malformed> {
+    match reader.var_bytes(what)? {
+        [] => Err(Malformed::Truncated(what)),
+        body => Ok(body),
     }
 }

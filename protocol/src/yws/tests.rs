@@ -28,6 +28,13 @@ fn p11_one_message_a_frame() {
 }
 
 #[test]
+fn p40_a_sync_body_has_bytes() {
+    refused(&[0, 1, 0], Malformed::Truncated("update"));
+    refused(&[0, 2, 0], Malformed::Truncated("update"));
+    refused(&[0, 0, 0x80, 0], Malformed::Truncated("state vector"));
+}
+
+#[test]
 fn p12_what_only_the_server_may_say() {
     let denied = Message::PermissionDenied("no");
     refused(&denied.encode(), Malformed::UnknownTag { what: "message type", tag: 2 });
@@ -45,7 +52,11 @@ fn p14_unfilled_replies_mean_nothing() {
     check(&[0, 0], Message::Padding);
     assert_eq!(decode(&[0; MAX_PADDING]), Ok(Message::Padding));
     refused(&[0], Malformed::Truncated("sync message type"));
-    refused(&[0; MAX_PADDING + 4], Malformed::Trailing(MAX_PADDING + 1));
+    refused(&[0; MAX_PADDING + 1], Malformed::Truncated("state vector"));
+    refused(
+        &[&[0, 2, 1, 0][..], &[0; MAX_PADDING + 1]].concat(),
+        Malformed::Trailing(MAX_PADDING + 1),
+    );
     assert_eq!(decode(&[0, 1, 2, 0, 0, 0, 0]), Ok(Message::Sync(Sync::SyncStep2(&[0, 0]))));
     refused(&[0, 0, 1, 2, 1, 0], Malformed::Trailing(2));
 }
