@@ -16,7 +16,8 @@ impl DocumentName {
     /// Checks the name.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let fits = !name.is_empty() && name.len() <= commonplace_protocol::limits::MAX_DOCUMENT_NAME;
+        let fits =
+            !name.is_empty() && name.len() <= commonplace_protocol::limits::MAX_DOCUMENT_NAME;
         (fits && !name.chars().any(char::is_control)).then(|| Self(name.into()))
     }
 
@@ -101,8 +102,13 @@ pub struct Sandbox;
 #[async_trait]
 impl Access for Sandbox {
     async fn admit(&self, ask: &Ask) -> Result<Admission, Denied> {
-        let scope = if ask.token == SANDBOX_READ_ONLY_TOKEN { Scope::ReadOnly } else { Scope::ReadWrite };
-        Ok(Admission { principal: Principal(format!("connection-{}", ask.connection).into()), scope, valid_for: None })
+        let scope =
+            if ask.token == SANDBOX_READ_ONLY_TOKEN { Scope::ReadOnly } else { Scope::ReadWrite };
+        Ok(Admission {
+            principal: Principal(format!("connection-{}", ask.connection).into()),
+            scope,
+            valid_for: None,
+        })
     }
 }
 
@@ -113,6 +119,8 @@ pub struct Shut;
 #[async_trait]
 impl Access for Shut {
     async fn admit(&self, _: &Ask) -> Result<Admission, Denied> {
-        Err(Denied { reason: "this server is not open: start it with --open to try it out".to_owned() })
+        Err(Denied {
+            reason: "this server is not open: start it with --open to try it out".to_owned(),
+        })
     }
 }

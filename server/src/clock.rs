@@ -20,7 +20,10 @@ impl Clock {
     /// Both clocks, now.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now { mono: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX), wall: wall_millis() }
+        Now {
+            mono: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            wall: wall_millis(),
+        }
     }
 
     /// The instant that stands for a time of [`Now::mono`].
@@ -35,5 +38,6 @@ impl Clock {
 pub fn wall_millis() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "the task layer's one look at the wall clock")]
     let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    now.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -4,12 +4,16 @@
 //!
 //! The recorder belongs to the process, not to a server: several servers in one process (as in tests) share it, and the handles stay valid.
 
-use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::{LazyLock, OnceLock};
 
 /// Buckets for times between an edit and its safety: from a fast disk's fsync to a store in trouble. Seconds.
-const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const SECONDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Who renders what has been counted.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -58,7 +62,8 @@ impl Handles {
 /// rendered here, and the calls below go to whoever was first.
 pub fn install() {
     RECORDER.get_or_init(|| {
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
         let handle = builder.ok()?.install_recorder().ok()?;
         describe();
         Some(handle)
@@ -73,12 +78,30 @@ fn describe() {
     describe_counter!("commonplace_frames_sent_total", "WebSocket messages sent");
     describe_counter!("commonplace_bytes_received_total", "Bytes received in WebSocket messages");
     describe_counter!("commonplace_bytes_sent_total", "Bytes sent in WebSocket messages");
-    describe_counter!("commonplace_updates_received_total", "Updates received from clients (Update and SyncStep2)");
-    describe_counter!("commonplace_update_frames_sent_total", "Frames with updates sent to clients: fewer than updates × peers, thanks to merging");
-    describe_histogram!("commonplace_append_seconds", "How long the store takes to make one entry durable");
-    describe_histogram!("commonplace_ack_seconds", "From the receipt of an update to its acknowledgement");
-    describe_counter!("commonplace_room_inbox_full_total", "Times a connection waited because a room's inbox was full");
-    describe_counter!("commonplace_outbox_refused_total", "Times a peer fell behind because its outbox was full");
+    describe_counter!(
+        "commonplace_updates_received_total",
+        "Updates received from clients (Update and SyncStep2)"
+    );
+    describe_counter!(
+        "commonplace_update_frames_sent_total",
+        "Frames with updates sent to clients: fewer than updates × peers, thanks to merging"
+    );
+    describe_histogram!(
+        "commonplace_append_seconds",
+        "How long the store takes to make one entry durable"
+    );
+    describe_histogram!(
+        "commonplace_ack_seconds",
+        "From the receipt of an update to its acknowledgement"
+    );
+    describe_counter!(
+        "commonplace_room_inbox_full_total",
+        "Times a connection waited because a room's inbox was full"
+    );
+    describe_counter!(
+        "commonplace_outbox_refused_total",
+        "Times a peer fell behind because its outbox was full"
+    );
     describe_counter!("commonplace_refusals_total", "What was refused, by reason");
     describe_counter!("commonplace_connections_closed_total", "WebSockets that ended, by reason");
 }

@@ -81,7 +81,10 @@ pub struct Full;
 pub fn outbox() -> (Outbox, OutboxTail) {
     let (tx, rx) = mpsc::channel(OUTBOX_FRAMES);
     let counts = Arc::new(Counts::default());
-    (Outbox { frames: tx, counts: Arc::clone(&counts), seat: None }, OutboxTail { frames: rx, counts })
+    (
+        Outbox { frames: tx, counts: Arc::clone(&counts), seat: None },
+        OutboxTail { frames: rx, counts },
+    )
 }
 
 impl Outbox {
@@ -99,7 +102,11 @@ impl Outbox {
         };
         self.counts.refused.store(true, Ordering::SeqCst);
         // O3: if the queue ran empty between the refusal and the mark, nobody would ever see the mark. But then there is room now.
-        if self.counts.bytes.load(Ordering::SeqCst) == 0 { self.try_push(refused).map_err(|_| Full) } else { Err(Full) }
+        if self.counts.bytes.load(Ordering::SeqCst) == 0 {
+            self.try_push(refused).map_err(|_| Full)
+        } else {
+            Err(Full)
+        }
     }
 
     fn try_push(&self, frame: Bytes) -> Result<(), Bytes> {
@@ -110,7 +117,10 @@ impl Outbox {
         let refused = if fits {
             match self.frames.try_send(Outgoing::Frame(frame)) {
                 Ok(()) => return Ok(()),
-                Err(mpsc::error::TrySendError::Full(refused) | mpsc::error::TrySendError::Closed(refused)) => refused,
+                Err(
+                    mpsc::error::TrySendError::Full(refused)
+                    | mpsc::error::TrySendError::Closed(refused),
+                ) => refused,
             }
         } else {
             Outgoing::Frame(frame)
@@ -172,7 +182,8 @@ impl OutboxTail {
 
     /// Whether a push was refused since this was last asked. Asked when everything has been written (O3).
     pub fn take_refusal(&mut self) -> bool {
-        self.counts.refused.load(Ordering::SeqCst) && self.counts.refused.swap(false, Ordering::SeqCst)
+        self.counts.refused.load(Ordering::SeqCst)
+            && self.counts.refused.swap(false, Ordering::SeqCst)
     }
 
     /// Whether nothing waits.

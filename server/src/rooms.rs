@@ -118,14 +118,21 @@ impl Rooms {
             let Some(wish) = seat.take() else { break };
             let peer = wish.peer;
             let (answer, seated) = oneshot::channel();
-            if let Err(mpsc::error::SendError(message)) = handle.inbox.send(Inbox::Join(wish, answer)).await {
+            if let Err(mpsc::error::SendError(message)) =
+                handle.inbox.send(Inbox::Join(wish, answer)).await
+            {
                 if let Inbox::Join(wish, _) = message {
                     seat = Some(wish);
                 }
                 continue;
             }
             // The guard leaves the room if this future is dropped while it waits.
-            let joined = Joined { peer, inbox: handle.inbox, status: handle.status, tasks: self.shared.tasks.clone() };
+            let joined = Joined {
+                peer,
+                inbox: handle.inbox,
+                status: handle.status,
+                tasks: self.shared.tasks.clone(),
+            };
             return match seated.await {
                 Ok(()) => Ok(joined),
                 // The room ended with this join in its inbox: the client comes back to a new one.
@@ -169,13 +176,16 @@ impl Rooms {
         if registry.is_stopping {
             return Err(JoinError::Stopping);
         }
-        if let Some(handle) = registry.rooms.get(document).filter(|handle| !handle.inbox.is_closed()) {
+        if let Some(handle) =
+            registry.rooms.get(document).filter(|handle| !handle.inbox.is_closed())
+        {
             return Ok(handle.clone());
         }
         if registry.rooms.len() >= MAX_ROOMS {
             return Err(JoinError::Later("too many documents are open".to_owned()));
         }
-        let log = LogName::new(&format!("{DOCUMENT_PREFIX}{document}")).map_err(|error| JoinError::SetAside(error.to_string()))?;
+        let log = LogName::new(&format!("{DOCUMENT_PREFIX}{document}"))
+            .map_err(|error| JoinError::SetAside(error.to_string()))?;
         let (inbox, messages) = mpsc::channel(INBOX);
         let (status, watch) = watch::channel(Status::Opening);
         let handle = Handle { inbox, status: watch };
@@ -187,7 +197,11 @@ impl Rooms {
             inbox: messages,
             status,
         };
-        let entry = RegistryEntry { shared: Arc::clone(&self.shared), document: document.clone(), inbox: handle.inbox.clone() };
+        let entry = RegistryEntry {
+            shared: Arc::clone(&self.shared),
+            document: document.clone(),
+            inbox: handle.inbox.clone(),
+        };
         metrics::room_opened();
         drop(self.shared.tasks.spawn(async move {
             // Dropped when the task ends, also by a panic.
@@ -213,7 +227,11 @@ impl Drop for RegistryEntry {
         tracing::info!(document = %self.document, "room closed");
         let mut registry = self.shared.registry();
         // A new room may already stand in its place.
-        if registry.rooms.get(&self.document).is_some_and(|handle| handle.inbox.same_channel(&self.inbox)) {
+        if registry
+            .rooms
+            .get(&self.document)
+            .is_some_and(|handle| handle.inbox.same_channel(&self.inbox))
+        {
             registry.rooms.remove(&self.document);
         }
     }
@@ -267,7 +285,9 @@ impl Joined {
 
     /// For what must arrive although the caller cannot wait: at most one such message is under way for each of its causes.
     fn tell_surely(&self, event: Event) {
-        if let Err(mpsc::error::TrySendError::Full(message)) = self.inbox.try_send(Inbox::Event(event)) {
+        if let Err(mpsc::error::TrySendError::Full(message)) =
+            self.inbox.try_send(Inbox::Event(event))
+        {
             let inbox = self.inbox.clone();
             drop(self.tasks.spawn(async move {
                 // A room that has ended needs no telling.

@@ -61,13 +61,19 @@ fn a_close_with_room_waits_its_turn_and_names_its_seat() {
     assert_eq!(outbox.push(frame(1)), Ok(()));
     assert_eq!(outbox.for_seat(3).close(CloseCode::RESET, "reset"), Ok(()));
     assert!(matches!(next(&mut tail), Some(Outgoing::Frame(_))));
-    assert_eq!(next(&mut tail), Some(Outgoing::Close(Closing { seat: Some(3), code: CloseCode::RESET, reason: "reset" })));
+    assert_eq!(
+        next(&mut tail),
+        Some(Outgoing::Close(Closing { seat: Some(3), code: CloseCode::RESET, reason: "reset" }))
+    );
 }
 
 #[test]
 fn a_connection_that_has_gone_refuses() {
     let (outbox, tail) = outbox();
     drop(tail);
-    assert_eq!((outbox.push(frame(1)), outbox.close(CloseCode::RESET, "reset")), (Err(Full), Err(Full)));
+    assert_eq!(
+        (outbox.push(frame(1)), outbox.close(CloseCode::RESET, "reset")),
+        (Err(Full), Err(Full))
+    );
     assert!(outbox.is_closed());
 }

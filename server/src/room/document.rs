@@ -46,14 +46,24 @@ impl Document {
     /// An empty document.
     #[must_use]
     pub fn new() -> Self {
-        Self { gate: Gate::new(), doc: ManuallyDrop::new(empty_doc()), applied: StateVector::default(), state: None, size_hint: 0 }
+        Self {
+            gate: Gate::new(),
+            doc: ManuallyDrop::new(empty_doc()),
+            applied: StateVector::default(),
+            state: None,
+            size_hint: 0,
+        }
     }
 
     /// Loads a state this server has encoded before.
     pub fn restore(state: &Bytes) -> Result<Self, Broken> {
         let mut document = Self::new();
-        document.gate.restore(state).map_err(|refusal| Broken(format!("a stored state does not pass the gate: {refusal}")))?;
-        let measured = update::parse(state).map_err(|malformed| Broken(format!("a stored state is damaged: {malformed}")))?.measure();
+        document.gate.restore(state).map_err(|refusal| {
+            Broken(format!("a stored state does not pass the gate: {refusal}"))
+        })?;
+        let measured = update::parse(state)
+            .map_err(|malformed| Broken(format!("a stored state is damaged: {malformed}")))?
+            .measure();
         document.apply(state, &measured)?;
         Ok(document)
     }
@@ -74,8 +84,9 @@ impl Document {
         if measured.blocks() <= MAX_BLOCKS_PER_TRANSACTION {
             self.apply_part(update)?;
         } else {
-            let parts = update::split(update, MAX_BLOCKS_PER_TRANSACTION, usize::MAX)
-                .map_err(|malformed| Broken(format!("an admitted update does not parse: {malformed}")))?;
+            let parts = update::split(update, MAX_BLOCKS_PER_TRANSACTION, usize::MAX).map_err(
+                |malformed| Broken(format!("an admitted update does not parse: {malformed}")),
+            )?;
             for part in &parts {
                 self.apply_part(part)?;
             }
@@ -85,7 +96,11 @@ impl Document {
         for section in measured.sections() {
             self.applied.advance(section.client, section.clocks.end);
         }
-        debug_assert_eq!(self.applied, self.engine_state_vector(), "what was admitted is what yrs holds");
+        debug_assert_eq!(
+            self.applied,
+            self.engine_state_vector(),
+            "what was admitted is what yrs holds"
+        );
         Ok(())
     }
 
@@ -119,7 +134,9 @@ impl Document {
         if let Some(state) = &self.state {
             return state.clone();
         }
-        let state = Bytes::from(self.doc.transact().encode_state_as_update_v1(&yrs::StateVector::default()));
+        let state = Bytes::from(
+            self.doc.transact().encode_state_as_update_v1(&yrs::StateVector::default()),
+        );
         self.size_hint = state.len();
         self.state = Some(state.clone());
         state
@@ -130,7 +147,9 @@ impl Document {
         if known.is_empty() {
             return self.state();
         }
-        let known = yrs::StateVector::new(known.iter().map(|(client, clock)| (yrs_client(client), clock)).collect());
+        let known = yrs::StateVector::new(
+            known.iter().map(|(client, clock)| (yrs_client(client), clock)).collect(),
+        );
         Bytes::from(self.doc.transact().encode_state_as_update_v1(&known))
     }
 
@@ -169,7 +188,10 @@ fn yrs_client(client: ClientId) -> yrs::block::ClientID {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "panic".to_owned())
 }
 

@@ -24,12 +24,19 @@ pub(super) struct Framer {
 
 impl Framer {
     /// The frames for one peer. `None` when its dialect has no such message.
-    pub(super) fn frames(&mut self, dialect: Dialect, address: &Bytes, message: &ToPeer) -> Option<Frames> {
+    pub(super) fn frames(
+        &mut self,
+        dialect: Dialect,
+        address: &Bytes,
+        message: &ToPeer,
+    ) -> Option<Frames> {
         if !self.message.as_ref().is_some_and(|last| is_same(last, message)) {
             self.message = Some(message.clone());
             self.encoded.clear();
         }
-        if let Some((_, _, frames)) = self.encoded.iter().find(|(d, a, _)| *d == dialect && a == address) {
+        if let Some((_, _, frames)) =
+            self.encoded.iter().find(|(d, a, _)| *d == dialect && a == address)
+        {
             return frames.clone();
         }
         let frames = match dialect {
@@ -58,7 +65,9 @@ fn is_same(a: &ToPeer, b: &ToPeer) -> bool {
         (ToPeer::SyncStep1(a), ToPeer::SyncStep1(b))
         | (ToPeer::SyncStep2(a), ToPeer::SyncStep2(b))
         | (ToPeer::Update(a), ToPeer::Update(b))
-        | (ToPeer::Awareness(a), ToPeer::Awareness(b)) => a.as_ptr() == b.as_ptr() && a.len() == b.len(),
+        | (ToPeer::Awareness(a), ToPeer::Awareness(b)) => {
+            a.as_ptr() == b.as_ptr() && a.len() == b.len()
+        }
         (ToPeer::Applied(a), ToPeer::Applied(b)) => a == b,
         (ToPeer::Refused, ToPeer::Refused) | (ToPeer::KeepAlive, ToPeer::KeepAlive) => true,
         _ => false,
@@ -81,14 +90,18 @@ fn yws_frame(message: &ToPeer) -> Option<Bytes> {
 
 fn hocuspocus_frames(address: &Bytes, message: &ToPeer) -> Option<Frames> {
     let (message, times) = match message {
-        ToPeer::SyncStep1(state_vector) => (hocuspocus::Message::Sync(Sync::SyncStep1(state_vector)), 1),
+        ToPeer::SyncStep1(state_vector) => {
+            (hocuspocus::Message::Sync(Sync::SyncStep1(state_vector)), 1)
+        }
         ToPeer::SyncStep2(update) => (hocuspocus::Message::Sync(Sync::SyncStep2(update)), 1),
         ToPeer::Update(update) => (hocuspocus::Message::Sync(Sync::Update(update)), 1),
         ToPeer::Awareness(update) => (hocuspocus::Message::Awareness(update), 1),
         ToPeer::Applied(count) => (hocuspocus::Message::SyncStatus(true), *count),
         ToPeer::Refused => (hocuspocus::Message::SyncStatus(false), 1),
         ToPeer::Stateless(text) => (hocuspocus::Message::Stateless(text), 1),
-        ToPeer::KeepAlive => return Some(Frames { frame: Bytes::from_static(&hocuspocus::KEEP_ALIVE), times: 1 }),
+        ToPeer::KeepAlive => {
+            return Some(Frames { frame: Bytes::from_static(&hocuspocus::KEEP_ALIVE), times: 1 });
+        }
         ToPeer::SyncStatus(_) => return None,
     };
     Some(Frames { frame: hocuspocus::encode(address, &message).into(), times })

@@ -143,7 +143,12 @@ impl RoomTask {
 }
 
 impl Carrier {
-    fn take(&mut self, room: &mut Room, markers: Option<&Arc<CrashMarkers>>, message: Inbox) -> bool {
+    fn take(
+        &mut self,
+        room: &mut Room,
+        markers: Option<&Arc<CrashMarkers>>,
+        message: Inbox,
+    ) -> bool {
         match message {
             Inbox::Join(seat, answer) => {
                 let Seat { peer, dialect, address, principal, scope, outbox } = seat;
@@ -152,7 +157,10 @@ impl Carrier {
                     return false;
                 }
                 metrics::peers(1);
-                self.seats.insert(peer, SeatState { outbox, dialect, address, seating: Seating::Arriving });
+                self.seats.insert(
+                    peer,
+                    SeatState { outbox, dialect, address, seating: Seating::Arriving },
+                );
                 self.step(room, markers, Event::Join(Join { peer, dialect, principal, scope }))
             }
             Inbox::Event(event) => {
@@ -169,7 +177,8 @@ impl Carrier {
     /// One step and all it gives rise to. Returns whether the room has ended.
     fn step(&mut self, room: &mut Room, markers: Option<&Arc<CrashMarkers>>, event: Event) -> bool {
         // While the document engine works, a mark on disk names the document: if the process dies, the next one knows which.
-        let mark = markers.filter(|_| touches_engine(&event)).map(|markers| markers.begin(&self.log));
+        let mark =
+            markers.filter(|_| touches_engine(&event)).map(|markers| markers.begin(&self.log));
         let effects = room.step(self.clock.now(), event);
         drop(mark);
         if self.carry(effects) {
@@ -295,7 +304,9 @@ impl Carrier {
             if !reaches || Some(peer) == not_to {
                 continue;
             }
-            let Some(frames) = self.framer.frames(seat.dialect, &seat.address, message) else { continue };
+            let Some(frames) = self.framer.frames(seat.dialect, &seat.address, message) else {
+                continue;
+            };
             if seat.outbox.push(frames.frame).is_ok() {
                 frames_sent += 1;
             } else {
@@ -335,17 +346,26 @@ impl Carrier {
                 metrics::refusal("asked_again");
                 tracing::debug!(document = %self.log, peer = peer.0, "asked for everything");
             }
-            Note::Shown { updates, frames } => tracing::trace!(document = %self.log, updates, frames, "shown"),
+            Note::Shown { updates, frames } => {
+                tracing::trace!(document = %self.log, updates, frames, "shown")
+            }
             Note::Acknowledged { waited, .. } => {
-                #[expect(clippy::cast_precision_loss, reason = "milliseconds of a wait are far below 2^52")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "milliseconds of a wait are far below 2^52"
+                )]
                 metrics::ack_seconds(waited as f64 / 1_000.0);
             }
             Note::FellBehind(peer) => {
                 let waiting = self.seats.get(&peer).map_or(0, |seat| seat.outbox.bytes());
                 tracing::warn!(document = %self.log, peer = peer.0, waiting, "a peer is behind; it will be caught up by one diff");
             }
-            Note::StoreAway(error) => tracing::warn!(document = %self.log, %error, "the store did not take an entry; it is tried again"),
-            Note::Rebuilt(reason) => tracing::error!(document = %self.log, reason, "the document engine failed; the document is loaded anew"),
+            Note::StoreAway(error) => {
+                tracing::warn!(document = %self.log, %error, "the store did not take an entry; it is tried again")
+            }
+            Note::Rebuilt(reason) => {
+                tracing::error!(document = %self.log, reason, "the document engine failed; the document is loaded anew")
+            }
             Note::PassedOver(position, reason) => {
                 tracing::error!(document = %self.log, position = position.0, reason, "a stored edit was passed over");
             }

@@ -73,12 +73,21 @@ impl Presence {
         if corrections.is_empty() {
             return None;
         }
-        let entries: Vec<Entry<'_>> = corrections.iter().map(|&(client, clock)| Entry { client, clock, state: None }).collect();
+        let entries: Vec<Entry<'_>> = corrections
+            .iter()
+            .map(|&(client, clock)| Entry { client, clock, state: None })
+            .collect();
         Some(presence::encode(&entries))
     }
 
     /// Returns the removal to send back to a peer that came back with an old clock.
-    fn receive_one(&mut self, peer: PeerId, entry: &Entry<'_>, newcomer: bool, now: Millis) -> Option<(ClientId, u32)> {
+    fn receive_one(
+        &mut self,
+        peer: PeerId,
+        entry: &Entry<'_>,
+        newcomer: bool,
+        now: Millis,
+    ) -> Option<(ClientId, u32)> {
         let client = entry.client;
         let Some(known) = self.table.get_mut(&client) else {
             if entry.clock > 0 && entry.state.is_some() && self.may_speak_for_more(peer) {
@@ -88,7 +97,8 @@ impl Presence {
         };
         match known.owner {
             Some(owner) if owner != peer => {
-                let taken_over = entry.clock > known.clock && now.saturating_sub(known.heard) > OWNER_SILENCE;
+                let taken_over =
+                    entry.clock > known.clock && now.saturating_sub(known.heard) > OWNER_SILENCE;
                 if !taken_over {
                     return None;
                 }
@@ -99,7 +109,9 @@ impl Presence {
         if entry.clock > known.clock.saturating_add(MAX_CLOCK_JUMP) {
             return None;
         }
-        if entry.clock > known.clock || (entry.clock == known.clock && entry.state.is_none() && known.state.is_some()) {
+        if entry.clock > known.clock
+            || (entry.clock == known.clock && entry.state.is_none() && known.state.is_some())
+        {
             let is_new_owner = known.owner != Some(peer);
             if !is_new_owner || self.may_speak_for_more(peer) {
                 self.put(peer, client, entry.clock, entry.state, now);
@@ -107,7 +119,8 @@ impl Presence {
             return None;
         }
         // Somebody who left is back with a clock that others would ignore for up to half a minute: move both sides past the tombstone.
-        let returns = newcomer && known.state.is_none() && known.owner.is_none() && entry.state.is_some();
+        let returns =
+            newcomer && known.state.is_none() && known.owner.is_none() && entry.state.is_some();
         if returns {
             let tombstone = known.clock;
             self.put(peer, client, tombstone + 2, entry.state, now);
@@ -120,9 +133,18 @@ impl Presence {
         self.spoken_for.get(&peer).is_none_or(|ids| ids.len() < MAX_IDS_PER_PEER)
     }
 
-    fn put(&mut self, peer: PeerId, client: ClientId, clock: u32, state: Option<&str>, now: Millis) {
+    fn put(
+        &mut self,
+        peer: PeerId,
+        client: ClientId,
+        clock: u32,
+        state: Option<&str>,
+        now: Millis,
+    ) {
         let owner = state.is_some().then_some(peer);
-        let before = self.table.insert(client, Known { clock, state: state.map(Arc::from), owner, heard: now });
+        let before = self
+            .table
+            .insert(client, Known { clock, state: state.map(Arc::from), owner, heard: now });
         if let Some(previous) = before.and_then(|known| known.owner)
             && previous != peer
             && let Some(ids) = self.spoken_for.get_mut(&previous)
@@ -134,13 +156,18 @@ impl Presence {
     }
 
     fn note_change(&mut self, client: ClientId, by: Option<PeerId>) {
-        self.changed.entry(client).and_modify(|who| *who = if *who == by { by } else { None }).or_insert(by);
+        self.changed
+            .entry(client)
+            .and_modify(|who| *who = if *who == by { by } else { None })
+            .or_insert(by);
     }
 
     /// A peer has left: those it spoke for are gone, with the clock they had, so that a return is newer than the removal.
     pub fn leave(&mut self, peer: PeerId, now: Millis) {
         for client in self.spoken_for.remove(&peer).unwrap_or_default() {
-            if let Some(known) = self.table.get_mut(&client).filter(|known| known.owner == Some(peer)) {
+            if let Some(known) =
+                self.table.get_mut(&client).filter(|known| known.owner == Some(peer))
+            {
                 known.state = None;
                 known.owner = None;
                 known.heard = now;
@@ -167,12 +194,18 @@ impl Presence {
         }
         let changed = &self.changed;
         self.table.retain(|client, known| {
-            known.state.is_some() || changed.contains_key(client) || now.saturating_sub(known.heard) < TOMBSTONE_LIFE
+            known.state.is_some()
+                || changed.contains_key(client)
+                || now.saturating_sub(known.heard) < TOMBSTONE_LIFE
         });
         let tombstones = self.table.values().filter(|known| known.state.is_none()).count();
         if tombstones > MAX_TOMBSTONES {
-            let mut oldest: Vec<(Millis, ClientId)> =
-                self.table.iter().filter(|(_, known)| known.state.is_none()).map(|(&client, known)| (known.heard, client)).collect();
+            let mut oldest: Vec<(Millis, ClientId)> = self
+                .table
+                .iter()
+                .filter(|(_, known)| known.state.is_none())
+                .map(|(&client, known)| (known.heard, client))
+                .collect();
             oldest.sort_unstable();
             for (_, client) in oldest.into_iter().take(tombstones - MAX_TOMBSTONES) {
                 self.table.remove(&client);
@@ -198,7 +231,9 @@ impl Presence {
     /// Everyone who is here, for a newcomer.
     #[must_use]
     pub fn everyone(&self) -> Vec<Vec<u8>> {
-        self.encode(self.table.iter().filter(|(_, known)| known.state.is_some()).map(|(&client, _)| client))
+        self.encode(
+            self.table.iter().filter(|(_, known)| known.state.is_some()).map(|(&client, _)| client),
+        )
     }
 
     /// How many are here.

@@ -9,7 +9,9 @@
 
 use bytes::Bytes;
 use commonplace_protocol::Malformed;
-use commonplace_protocol::varint::{Reader, var_u64_len, write_var_bytes, write_var_str, write_var_u64};
+use commonplace_protocol::varint::{
+    Reader, var_u64_len, write_var_bytes, write_var_str, write_var_u64,
+};
 
 use crate::store::Position;
 

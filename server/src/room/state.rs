@@ -11,7 +11,10 @@ mod show;
 mod sync;
 
 use super::document::Document;
-use super::event::{CompactFailure, Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating, ToPeer};
+use super::event::{
+    CompactFailure, Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating,
+    ToPeer,
+};
 use super::presence::Presence;
 use crate::access::{Principal, Scope};
 use crate::store::{Position, StoreError};
@@ -302,8 +305,16 @@ impl Room {
                 }
             }
             Err(malformed) => {
-                self.note(Note::Refused { peer, reason: "awareness", detail: malformed.to_string() });
-                self.effects.push(Effect::Close(peer, CloseCode::PROTOCOL_ERROR, "awareness is malformed"));
+                self.note(Note::Refused {
+                    peer,
+                    reason: "awareness",
+                    detail: malformed.to_string(),
+                });
+                self.effects.push(Effect::Close(
+                    peer,
+                    CloseCode::PROTOCOL_ERROR,
+                    "awareness is malformed",
+                ));
             }
         }
     }
@@ -323,7 +334,8 @@ impl Room {
 
     fn compact_if_due(&mut self) {
         let entries = self.log.head.0 - self.log.snapshot.0;
-        let due = entries >= COMPACT_ENTRIES || self.log.bytes_since_snapshot >= COMPACT_BYTES.max(self.document.size_hint() as u64);
+        let due = entries >= COMPACT_ENTRIES
+            || self.log.bytes_since_snapshot >= COMPACT_BYTES.max(self.document.size_hint() as u64);
         if due && self.log.head.0 >= self.log.not_before {
             self.compact();
         }
@@ -360,7 +372,11 @@ impl Room {
     /// The document must not be served: everyone is sent away, the store keeps what there is.
     fn set_aside(&mut self, reason: String) {
         for &peer in self.peers.keys() {
-            self.effects.push(Effect::Close(peer, CloseCode::SET_ASIDE, "this document is set aside"));
+            self.effects.push(Effect::Close(
+                peer,
+                CloseCode::SET_ASIDE,
+                "this document is set aside",
+            ));
         }
         self.effects.push(Effect::Quarantine(reason));
         self.end();
@@ -389,7 +405,11 @@ impl Room {
             return;
         }
         let mut next = self.next_sweep;
-        let wishes = [self.edits.wake_at(), self.show.wake_at(self.presence.has_changes()), self.idle_since.map(|since| since + IDLE_CLOSE)];
+        let wishes = [
+            self.edits.wake_at(),
+            self.show.wake_at(self.presence.has_changes()),
+            self.idle_since.map(|since| since + IDLE_CLOSE),
+        ];
         let asks = self.peers.values().filter_map(|peer| peer.ask_after).min();
         for wish in wishes.into_iter().flatten().chain(asks) {
             next = next.min(wish);

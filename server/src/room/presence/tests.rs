@@ -98,7 +98,9 @@ fn a_return_with_an_old_clock_is_moved_past_the_tombstone() {
     presence.receive(A, &[entry(10, 7, Some("{}"))], 0);
     presence.leave(A, 1);
     shown(&mut presence);
-    let back = presence.receive(B, &[entry(10, 7, Some(r#"{"a":1}"#))], 2).expect("the client is told to move on");
+    let back = presence
+        .receive(B, &[entry(10, 7, Some(r#"{"a":1}"#))], 2)
+        .expect("the client is told to move on");
     let told = presence::decode(&back).expect("our own message decodes");
     assert_eq!((told[0].clock, told[0].state), (8, None));
     assert_eq!(shown(&mut presence), [(10, 9, Some(r#"{"a":1}"#.to_owned()))]);

@@ -11,9 +11,9 @@ use crate::room::event::{Dialect, Effect, Millis, Note, Now, PeerId, ToPeer};
 use crate::room::record::{Edit, EditPlace, Record};
 use crate::store::{Position, StoreError};
 use bytes::Bytes;
+use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::ids::ClientId;
-use commonplace_protocol::Malformed;
 use commonplace_protocol::update::{BLOCK_KIND, BLOCK_SKIP, Measured};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -160,8 +160,16 @@ impl Room {
         self.take_in(now.mono, id, update, answers, kind);
     }
 
-    pub(super) fn take_in(&mut self, now: Millis, id: PeerId, update: Bytes, answers: u32, kind: Kind) {
-        let is_full = self.edits.waiting_bytes + update.len() > MAX_WAITING_BYTES || self.edits.waiting.len() >= MAX_WAITING;
+    pub(super) fn take_in(
+        &mut self,
+        now: Millis,
+        id: PeerId,
+        update: Bytes,
+        answers: u32,
+        kind: Kind,
+    ) {
+        let is_full = self.edits.waiting_bytes + update.len() > MAX_WAITING_BYTES
+            || self.edits.waiting.len() >= MAX_WAITING;
         if is_full || !self.is_loaded() {
             self.owe(id, answers);
             return;
@@ -171,11 +179,20 @@ impl Room {
                 if let Some(peer) = self.peers.get_mut(&id).filter(|_| kind == Kind::FullSync) {
                     peer.own_gaps = 0;
                 }
-                let part = Part { peer: id, update, measured: admitted.measured, news: admitted.news, answers, since: now };
+                let part = Part {
+                    peer: id,
+                    update,
+                    measured: admitted.measured,
+                    news: admitted.news,
+                    answers,
+                    since: now,
+                };
                 self.edits.push(Waiting::Edit(part));
             }
             Err(Refusal::Gap) if kind == Kind::Edit => self.owe(id, answers),
-            Err(refusal) if kind == Kind::FullSync && is_gap(&refusal) => self.own_gap(now, id, answers, &refusal),
+            Err(refusal) if kind == Kind::FullSync && is_gap(&refusal) => {
+                self.own_gap(now, id, answers, &refusal)
+            }
             Err(refusal) => self.refuse(id, answers, refusal_name(&refusal), describe(&refusal)),
         }
     }
@@ -210,24 +227,42 @@ impl Room {
         if kind == Kind::FullSync {
             peer.questions.pop_front();
         }
-        let adds_nothing = kind == Kind::FullSync && self.is_loaded() && self.document.knows(update);
+        let adds_nothing =
+            kind == Kind::FullSync && self.is_loaded() && self.document.knows(update);
         match (dialect, kind) {
             _ if adds_nothing => {
-                let answers = 1 + self.peers.get_mut(&id).map_or(0, |peer| std::mem::take(&mut peer.owed));
+                let answers =
+                    1 + self.peers.get_mut(&id).map_or(0, |peer| std::mem::take(&mut peer.owed));
                 self.send(id, ToPeer::Applied(answers));
             }
             // A reader that was not asked and offers what it has: nothing is taken, nothing is wrong.
             (Dialect::YWebsocket, Kind::FullSync) => {}
             (Dialect::YWebsocket, Kind::Edit) => {
-                self.note(Note::Refused { peer: id, reason: "read_only", detail: "an edit over a read-only connection".to_owned() });
-                self.effects.push(Effect::Close(id, CloseCode::FORBIDDEN, "you may read this document, not change it"));
+                self.note(Note::Refused {
+                    peer: id,
+                    reason: "read_only",
+                    detail: "an edit over a read-only connection".to_owned(),
+                });
+                self.effects.push(Effect::Close(
+                    id,
+                    CloseCode::FORBIDDEN,
+                    "you may read this document, not change it",
+                ));
             }
-            (Dialect::Hocuspocus, _) => self.refuse(id, 1, "read_only", "an edit over a read-only connection".to_owned()),
+            (Dialect::Hocuspocus, _) => {
+                self.refuse(id, 1, "read_only", "an edit over a read-only connection".to_owned())
+            }
         }
     }
 
     /// A typed answer, nothing stored, and the room lives on.
-    pub(super) fn refuse(&mut self, id: PeerId, answers: u32, reason: &'static str, detail: String) {
+    pub(super) fn refuse(
+        &mut self,
+        id: PeerId,
+        answers: u32,
+        reason: &'static str,
+        detail: String,
+    ) {
         self.note(Note::Refused { peer: id, reason, detail });
         match self.peers.get(&id).map(|peer| peer.dialect) {
             Some(Dialect::Hocuspocus) => {
@@ -236,7 +271,11 @@ impl Room {
                 }
             }
             Some(Dialect::YWebsocket) => {
-                self.effects.push(Effect::Close(id, CloseCode::UPDATE_REFUSED, "the server cannot store this update"));
+                self.effects.push(Effect::Close(
+                    id,
+                    CloseCode::UPDATE_REFUSED,
+                    "the server cannot store this update",
+                ));
             }
             None => {}
         }
@@ -259,7 +298,8 @@ impl Room {
         if let Some(entry) = &self.edits.in_flight {
             if self.edits.retry_at.is_some_and(|at| now.mono >= at) {
                 self.edits.retry_at = None;
-                self.effects.push(Effect::Append { number: entry.number, entry: entry.entry.clone() });
+                self.effects
+                    .push(Effect::Append { number: entry.number, entry: entry.entry.clone() });
             }
             return;
         }
@@ -282,7 +322,10 @@ impl Room {
     fn stored_edit(&self, item: &Waiting) -> Option<Edit> {
         match item {
             Waiting::Edit(part) if part.news => {
-                let principal = self.peers.get(&part.peer).map_or_else(|| "".into(), |peer| peer.principal.0.clone());
+                let principal = self
+                    .peers
+                    .get(&part.peer)
+                    .map_or_else(|| "".into(), |peer| peer.principal.0.clone());
                 Some(Edit { principal, connection: part.peer.0, update: part.update.clone() })
             }
             Waiting::Edit(_) | Waiting::Status(..) => None,
@@ -395,7 +438,8 @@ impl Room {
             Waiting::Status(peer, _) => Some(*peer),
             Waiting::Edit(_) => None,
         });
-        let held = self.peers.iter().filter(|(_, peer)| peer.held_status.is_some()).map(|(&id, _)| id);
+        let held =
+            self.peers.iter().filter(|(_, peer)| peer.held_status.is_some()).map(|(&id, _)| id);
         let mut asking: Vec<PeerId> = asking.chain(held).collect();
         asking.sort_unstable();
         asking.dedup();

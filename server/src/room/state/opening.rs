@@ -71,7 +71,9 @@ impl Room {
         }
         let mut records = Vec::with_capacity(page.entries.len());
         for entry in &page.entries {
-            let record = Record::decode(&entry.bytes).map_err(|malformed| format!("entry {} cannot be read: {malformed}", entry.position.0))?;
+            let record = Record::decode(&entry.bytes).map_err(|malformed| {
+                format!("entry {} cannot be read: {malformed}", entry.position.0)
+            })?;
             if let Record::Void(place) = &record {
                 opening.voids.insert(*place);
             }
@@ -79,7 +81,10 @@ impl Room {
         }
         for (entry, record) in page.entries.iter().zip(records) {
             if entry.position != self.log.head.next() {
-                return Err(format!("entry {} follows entry {}", entry.position.0, self.log.head.0));
+                return Err(format!(
+                    "entry {} follows entry {}",
+                    entry.position.0, self.log.head.0
+                ));
             }
             if let Some(place) = self.replay_entry(opening, entry, record) {
                 opening.voids.insert(place);
@@ -97,7 +102,12 @@ impl Room {
     }
 
     /// Returns the edit the engine failed on, if it did.
-    fn replay_entry(&mut self, opening: &Opening, entry: &Entry, record: Record) -> Option<EditPlace> {
+    fn replay_entry(
+        &mut self,
+        opening: &Opening,
+        entry: &Entry,
+        record: Record,
+    ) -> Option<EditPlace> {
         let Record::Edits { edits, .. } = record else { return None };
         for (index, edit) in edits.iter().enumerate() {
             let place = EditPlace { position: entry.position, index };
@@ -118,7 +128,11 @@ impl Room {
 
     fn start_over(&mut self) {
         self.document = Document::new();
-        self.log = LogPlace { compacting: self.log.compacting, not_before: self.log.not_before, ..LogPlace::default() };
+        self.log = LogPlace {
+            compacting: self.log.compacting,
+            not_before: self.log.not_before,
+            ..LogPlace::default()
+        };
         self.effects.push(Effect::Read(Position::START));
     }
 
@@ -134,7 +148,9 @@ impl Room {
         // What waited was admitted by a gate that is gone: it passes the new one, or its author is asked again.
         for item in self.edits.take_waiting() {
             match item {
-                Waiting::Edit(part) => self.take_in(now.mono, part.peer, part.update, part.answers, Kind::Edit),
+                Waiting::Edit(part) => {
+                    self.take_in(now.mono, part.peer, part.update, part.answers, Kind::Edit)
+                }
                 Waiting::Status(peer, status) => self.status(now, peer, status),
             }
         }
@@ -150,7 +166,12 @@ impl Room {
         self.ask_all_that_wait();
     }
 
-    fn answer_after_rebuild(&mut self, voids: &BTreeSet<EditPlace>, position: Position, items: Vec<Waiting>) {
+    fn answer_after_rebuild(
+        &mut self,
+        voids: &BTreeSet<EditPlace>,
+        position: Position,
+        items: Vec<Waiting>,
+    ) {
         let mut index = 0;
         for item in items {
             match item {
@@ -158,7 +179,12 @@ impl Room {
                     let is_void = part.news && voids.contains(&EditPlace { position, index });
                     index += usize::from(part.news);
                     if is_void {
-                        self.refuse(part.peer, part.answers, "engine", "the document engine cannot apply it".to_owned());
+                        self.refuse(
+                            part.peer,
+                            part.answers,
+                            "engine",
+                            "the document engine cannot apply it".to_owned(),
+                        );
                     } else if self.document.knows(&part.update) {
                         self.acknowledge(part.peer, part.answers);
                     } else {

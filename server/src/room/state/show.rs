@@ -70,7 +70,8 @@ impl Room {
         }
         let waiting = std::mem::take(&mut self.show.waiting);
         let updates = waiting.len();
-        self.show.told_before = std::mem::replace(&mut self.show.told, self.document.state_vector().clone());
+        self.show.told_before =
+            std::mem::replace(&mut self.show.told, self.document.state_vector().clone());
         let first = waiting.first().and_then(|shown| shown.not_to);
         let not_to = first.filter(|_| waiting.iter().all(|shown| shown.not_to == first));
         let frames = merge_all(waiting);
@@ -88,7 +89,8 @@ impl Room {
         }
         let shown = self.presence.take_changes();
         for message in shown.messages {
-            self.effects.push(Effect::Broadcast(shown.only_from, ToPeer::Awareness(message.into())));
+            self.effects
+                .push(Effect::Broadcast(shown.only_from, ToPeer::Awareness(message.into())));
         }
         self.show.presence_pace.sent(now.mono, self.peers.len());
     }
@@ -121,7 +123,8 @@ fn merge_group(frames: &mut Vec<Bytes>, group: &[Shown]) {
         [] => {}
         [only] => frames.push(only.update.clone()),
         several => {
-            let parts: Vec<(&[u8], &Measured)> = several.iter().map(|shown| (&*shown.update, &shown.measured)).collect();
+            let parts: Vec<(&[u8], &Measured)> =
+                several.iter().map(|shown| (&*shown.update, &shown.measured)).collect();
             frames.extend(update::merge(&parts).into_iter().map(Bytes::from));
         }
     }

@@ -92,12 +92,16 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(transfer) = &mut peer.transfer else { return };
         let answers_step1 = transfer.had.asked;
-        let window: Vec<Bytes> = transfer.parts.drain(..transfer.parts.len().min(WINDOW_PARTS)).collect();
+        let window: Vec<Bytes> =
+            transfer.parts.drain(..transfer.parts.len().min(WINDOW_PARTS)).collect();
         let is_last = transfer.parts.is_empty();
         let count = window.len();
         for (n, part) in window.into_iter().enumerate() {
             let ends = is_last && n + 1 == count;
-            self.effects.push(Effect::Send(id, if ends && answers_step1 { ToPeer::SyncStep2(part) } else { ToPeer::Update(part) }));
+            self.effects.push(Effect::Send(
+                id,
+                if ends && answers_step1 { ToPeer::SyncStep2(part) } else { ToPeer::Update(part) },
+            ));
         }
         if !is_last {
             self.effects.push(Effect::TellWhenDrained(id));
@@ -141,12 +145,18 @@ impl Room {
             ToPeer::SyncStep1(_) => {
                 let unasked = peer.questions.pop_back();
                 peer.to_ask = match (peer.to_ask, unasked) {
-                    (Some(Question::Counted), _) | (_, Some(Question::Counted)) => Some(Question::Counted),
+                    (Some(Question::Counted), _) | (_, Some(Question::Counted)) => {
+                        Some(Question::Counted)
+                    }
                     (Some(Question::Uncounted), _) | (None, _) => Some(Question::Uncounted),
                 };
             }
             // Covered by the diff, by the presence table, or not worth repeating.
-            ToPeer::SyncStep2(_) | ToPeer::Update(_) | ToPeer::Awareness(_) | ToPeer::Stateless(_) | ToPeer::KeepAlive => {}
+            ToPeer::SyncStep2(_)
+            | ToPeer::Update(_)
+            | ToPeer::Awareness(_)
+            | ToPeer::Stateless(_)
+            | ToPeer::KeepAlive => {}
         }
     }
 
@@ -210,7 +220,8 @@ impl Room {
     pub(super) fn ask_if_possible(&mut self, id: PeerId) {
         let has_room = self.edits.has_room() && self.is_loaded();
         let Some(peer) = self.peers.get(&id) else { return };
-        let waits = peer.transfer.is_some() || peer.ask_after.is_some() || peer.seating == Seating::Behind;
+        let waits =
+            peer.transfer.is_some() || peer.ask_after.is_some() || peer.seating == Seating::Behind;
         if let Some(question) = peer.to_ask
             && has_room
             && !waits
@@ -220,15 +231,24 @@ impl Room {
     }
 
     pub(super) fn ask_all_that_wait(&mut self) {
-        let waiting: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.to_ask.is_some()).map(|(&id, _)| id).collect();
+        let waiting: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.to_ask.is_some())
+            .map(|(&id, _)| id)
+            .collect();
         for peer in waiting {
             self.ask_if_possible(peer);
         }
     }
 
     pub(super) fn ask_whose_time_has_come(&mut self, now: Millis) {
-        let due: Vec<PeerId> =
-            self.peers.iter().filter(|(_, peer)| peer.ask_after.is_some_and(|at| now >= at)).map(|(&id, _)| id).collect();
+        let due: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.ask_after.is_some_and(|at| now >= at))
+            .map(|(&id, _)| id)
+            .collect();
         for id in due {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.ask_after = None;

@@ -61,7 +61,13 @@ impl Script {
     fn open_with(page: Page) -> Self {
         let (room, effects) = Room::new();
         assert_eq!(effects, [Effect::Read(Position::START)]);
-        let mut script = Self { room, now: Now { mono: 1_000, wall: 0 }, log: Vec::new(), asked: None, out: Vec::new() };
+        let mut script = Self {
+            room,
+            now: Now { mono: 1_000, wall: 0 },
+            log: Vec::new(),
+            asked: None,
+            out: Vec::new(),
+        };
         script.step(Event::Read(Ok(page)));
         script
     }
@@ -109,7 +115,9 @@ impl Script {
         for effect in &self.out {
             match effect {
                 Effect::Send(to, message) if *to == peer => messages.push(message.clone()),
-                Effect::Broadcast(not_to, message) if *not_to != Some(peer) => messages.push(message.clone()),
+                Effect::Broadcast(not_to, message) if *not_to != Some(peer) => {
+                    messages.push(message.clone())
+                }
                 _ => {}
             }
         }
@@ -122,7 +130,9 @@ impl Script {
 
     fn page(&self) -> Page {
         let entries = self.log.iter().enumerate();
-        let entries = entries.map(|(n, bytes)| Entry { position: Position(n as u64 + 1), bytes: bytes.clone() }).collect();
+        let entries = entries
+            .map(|(n, bytes)| Entry { position: Position(n as u64 + 1), bytes: bytes.clone() })
+            .collect();
         Page { snapshot: None, entries, more: false }
     }
 }
@@ -166,7 +176,9 @@ fn what_comes_during_an_append_forms_the_next_entry_and_one_frame() {
     assert!(script.to(B).is_empty(), "the pace holds the second frame back");
     assert_eq!(script.to(A), [ToPeer::Applied(2)]);
     script.at(1_000 + crate::room::pace::MIN_INTERVAL);
-    let [ToPeer::Update(merged)] = &script.to(B)[..] else { panic!("one frame for two updates: {:?}", script.to(B)) };
+    let [ToPeer::Update(merged)] = &script.to(B)[..] else {
+        panic!("one frame for two updates: {:?}", script.to(B))
+    };
     let reader = Client::new(8);
     reader.apply(&client.everything());
     let before = reader.text();
@@ -225,7 +237,10 @@ fn a_reader_is_answered_and_changes_nothing() {
     script.join(B, Dialect::YWebsocket, Scope::ReadOnly);
     script.step(Event::Received(A, FromPeer::SyncStep1(StateVector::default())));
     script.step(Event::Received(B, FromPeer::SyncStep1(StateVector::default())));
-    assert!(script.to(A).iter().any(|message| matches!(message, ToPeer::SyncStep1(_))), "the provider counts on the question");
+    assert!(
+        script.to(A).iter().any(|message| matches!(message, ToPeer::SyncStep1(_))),
+        "the provider counts on the question"
+    );
     assert!(!script.to(B).iter().any(|message| matches!(message, ToPeer::SyncStep1(_))));
     script.out.clear();
     script.step(Event::Received(A, FromPeer::SyncStep2(Bytes::from_static(&[0, 0]))));
@@ -250,12 +265,21 @@ fn while_the_store_is_away_nothing_is_acknowledged_and_presence_goes_on() {
     let first = script.out.clone();
     script.step(Event::Stored(Err(StoreError::Full)));
     script.out.clear();
-    script.step(Event::Received(A, FromPeer::Awareness(Bytes::from_static(&[1, 7, 1, 2, b'{', b'}']))));
-    assert!(script.has(|effect| matches!(effect, Effect::Broadcast(Some(A), ToPeer::Awareness(_)))));
+    script.step(Event::Received(
+        A,
+        FromPeer::Awareness(Bytes::from_static(&[1, 7, 1, 2, b'{', b'}'])),
+    ));
+    assert!(
+        script.has(|effect| matches!(effect, Effect::Broadcast(Some(A), ToPeer::Awareness(_))))
+    );
     assert!(script.to(A).is_empty());
     script.at(3_000);
-    let again: Vec<&Effect> = script.out.iter().filter(|effect| matches!(effect, Effect::Append { .. })).collect();
-    assert!(again.iter().all(|effect| first.contains(effect)) && again.len() == 1, "the same entry under the same number");
+    let again: Vec<&Effect> =
+        script.out.iter().filter(|effect| matches!(effect, Effect::Append { .. })).collect();
+    assert!(
+        again.iter().all(|effect| first.contains(effect)) && again.len() == 1,
+        "the same entry under the same number"
+    );
     script.stored();
     assert!(script.to(A).contains(&ToPeer::Applied(1)));
 }
@@ -281,7 +305,11 @@ fn a_peer_that_fell_behind_gets_one_diff_and_every_answer_it_missed() {
     script.stored();
     script.out.clear();
     script.step(Event::Drained(B));
-    let to_b: Vec<ToPeer> = script.out.iter().filter_map(|e| if let Effect::Send(B, m) = e { Some(m.clone()) } else { None }).collect();
+    let to_b: Vec<ToPeer> = script
+        .out
+        .iter()
+        .filter_map(|e| if let Effect::Send(B, m) = e { Some(m.clone()) } else { None })
+        .collect();
     let [ToPeer::Update(diff), ToPeer::Applied(1)] = &to_b[..] else { panic!("{to_b:?}") };
     slow.apply(diff);
     client.apply(&slow.everything());
@@ -314,10 +342,16 @@ fn a_large_document_goes_out_in_parts_and_the_last_one_is_the_answer() {
                 }
                 Effect::Send(B, ToPeer::SyncStep2(part)) => {
                     reader.apply(&part);
-                    assert_eq!(reader.text(), client.text(), "whole when the client calls itself synced");
+                    assert_eq!(
+                        reader.text(),
+                        client.text(),
+                        "whole when the client calls itself synced"
+                    );
                     is_done = true;
                 }
-                Effect::Send(B, ToPeer::SyncStep1(_)) => assert!(is_done, "the question comes last"),
+                Effect::Send(B, ToPeer::SyncStep1(_)) => {
+                    assert!(is_done, "the question comes last")
+                }
                 _ => {}
             }
         }
@@ -344,7 +378,10 @@ fn an_idle_room_compacts_and_closes_but_never_with_something_unstored() {
     assert!(!script.has(|effect| matches!(effect, Effect::Finished | Effect::Compact { .. })));
     script.stored();
     script.at(1_000_000 + IDLE_CLOSE);
-    assert!(script.has(|effect| matches!(effect, Effect::Compact { .. })) && !script.has(|effect| *effect == Effect::Finished));
+    assert!(
+        script.has(|effect| matches!(effect, Effect::Compact { .. }))
+            && !script.has(|effect| *effect == Effect::Finished)
+    );
     script.step(Event::Compacted(Ok(Position(script.log.len() as u64))));
     script.at(1_000_000 + 3 * IDLE_CLOSE);
     assert!(script.has(|effect| *effect == Effect::Finished));
@@ -365,7 +402,8 @@ fn stopping_stores_and_acknowledges_what_waits() {
 }
 
 #[test]
-fn a_y_sweet_status_comes_back_when_all_before_it_is_safe_and_the_client_hears_something_meanwhile() {
+fn a_y_sweet_status_comes_back_when_all_before_it_is_safe_and_the_client_hears_something_meanwhile()
+{
     let (mut script, client) = (Script::open(), Client::new(7));
     script.live(A, Dialect::YWebsocket);
     let status = Bytes::from_static(&[5]);
@@ -417,11 +455,17 @@ fn a_log_with_a_void_loads_without_that_edit() {
 
 #[test]
 fn a_log_that_cannot_be_read_is_set_aside_and_not_guessed_at() {
-    let entry = |position, bytes: &'static [u8]| Entry { position: Position(position), bytes: Bytes::from_static(bytes) };
+    let entry = |position, bytes: &'static [u8]| Entry {
+        position: Position(position),
+        bytes: Bytes::from_static(bytes),
+    };
     for page in [
         Page { entries: vec![entry(1, &[9, 9])], ..Page::default() },
         Page { entries: vec![entry(2, &[1, 0, 0, 0])], ..Page::default() },
-        Page { snapshot: Some(Snapshot { covers: Position(3), bytes: Bytes::from_static(&[0xff]) }), ..Page::default() },
+        Page {
+            snapshot: Some(Snapshot { covers: Position(3), bytes: Bytes::from_static(&[0xff]) }),
+            ..Page::default()
+        },
     ] {
         let script = Script::open_with(page);
         assert!(script.has(|effect| matches!(effect, Effect::Quarantine(_))), "{:?}", script.out);
