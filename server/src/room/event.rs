@@ -137,6 +137,18 @@ pub enum Seating {
     Behind,
 }
 
+impl Seating {
+    /// What [`Effect::Seat`] makes of it. A peer that fell behind within the same effects does not become live by them: the room has yet to hear
+    /// of it, and will let it arrive again.
+    #[must_use]
+    pub const fn then(self, wanted: Self) -> Self {
+        match (self, wanted) {
+            (Self::Behind, Self::Live) => Self::Behind,
+            _ => wanted,
+        }
+    }
+}
+
 /// Something worth counting, and in part worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {

@@ -205,7 +205,7 @@ impl Carrier {
                 Effect::Broadcast(not_to, message) => self.broadcast(not_to, &message),
                 Effect::Seat(peer, seating) => {
                     if let Some(seat) = self.seats.get_mut(&peer) {
-                        seat.seating = seating;
+                        seat.seating = seat.seating.then(seating);
                     }
                 }
                 Effect::TellWhenDrained(peer) => {

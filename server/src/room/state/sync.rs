@@ -46,20 +46,20 @@ impl Peer {
 impl Room {
     /// Answers `SyncStep1`: what the peer lacks, and the question what the room lacks.
     pub(super) fn answer_sync(&mut self, id: PeerId, has: StateVector) {
-        if !self.is_loaded() {
-            // Loading anew after a fault: everyone is caught up when it is done.
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.seating = Seating::Behind;
-                peer.unsent.had = Some(Had { state: has, asked: true });
-            }
-            return;
+        let is_loaded = self.is_loaded();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if wants_question(peer) {
+            peer.to_ask = Some(Question::Counted);
         }
-        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.seating == Seating::Behind) {
-            // Its outbox is full: the answer waits until it has drained.
-            peer.unsent.had = Some(Had { state: has, asked: true });
-            return;
+        let had = Had { state: has, asked: true };
+        if is_loaded && peer.seating != Seating::Behind {
+            self.begin_transfer(id, had);
+        } else {
+            // Its outbox is full, or the document is being loaded anew after a fault: the answer waits until that is over.
+            peer.seating = Seating::Behind;
+            peer.transfer = None;
+            peer.unsent.had = Some(had);
         }
-        self.begin_transfer(id, Had { state: has, asked: true });
     }
 
     fn begin_transfer(&mut self, id: PeerId, had: Had) {
@@ -74,16 +74,13 @@ impl Room {
                 Err(_) => VecDeque::from([diff]),
             }
         };
-        let is_small = parts.len() == 1;
-        let Some(peer) = self.peers.get_mut(&id) else { return };
         // Hocuspocus providers expect the question before the answer; in a large answer the question comes last, or they would call themselves
         // synced at its status, before all parts have come.
-        let asks = had.asked && wants_question(peer);
-        peer.transfer = Some(Transfer { had, to, parts });
-        if asks && is_small {
-            self.ask_for_everything(id, Question::Counted);
-        } else if asks {
-            peer.to_ask = Some(Question::Counted);
+        if parts.len() == 1 {
+            self.ask_if_possible(id);
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.transfer = Some(Transfer { had, to, parts });
         }
         self.continue_transfer(id);
     }
