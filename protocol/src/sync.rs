@@ -10,6 +10,9 @@ const STEP_1: u8 = 0;
 const STEP_2: u8 = 1;
 const UPDATE: u8 = 2;
 
+/// What [`Malformed::TooLarge`] calls a `SyncStep2` above its limit: the one message that would be as large next time (P42).
+pub const INITIAL_SYNC: &str = "initial sync";
+
 /// One sync message, without its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync<'a> {
@@ -39,7 +42,7 @@ impl<'a> Sync<'a> {
                 Err(Malformed::TooLarge("state vector"))
             }
             Self::SyncStep2(body) if body.len() > MAX_INITIAL_SYNC => {
-                Err(Malformed::TooLarge("initial sync"))
+                Err(Malformed::TooLarge(INITIAL_SYNC))
             }
             Self::Update(body) if body.len() > MAX_MESSAGE => Err(Malformed::TooLarge("update")),
             fits => Ok(fits),

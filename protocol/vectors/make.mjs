@@ -6,7 +6,7 @@ import { closeReactions } from './recipes/close.mjs'
 import { hocuspocusVectors, providers } from './recipes/hocuspocus.mjs'
 import { lib0Refusals, lib0Vectors } from './recipes/lib0.mjs'
 import { presenceVectors } from './recipes/presence.mjs'
-import { stateVectors, updateVectors } from './recipes/updates.mjs'
+import { stateVectors, updateVectors, yjs14Vectors } from './recipes/updates.mjs'
 import { yWebsocketVectors, yWebsockets } from './recipes/y-websocket.mjs'
 
 /** Every file by name. */
@@ -14,6 +14,7 @@ export const makeAll = async () => {
   const files = {
     'lib0-0.2.119': { vectors: lib0Vectors(), refusals: lib0Refusals() },
     'yjs-13.6.33': { vectors: updateVectors(), stateVectors: stateVectors() },
+    'y-14.0.0-rc.7': { vectors: yjs14Vectors() },
     'y-protocols-1.0.7': { vectors: presenceVectors() }
   }
   for (const version of Object.keys(yWebsockets)) files[`y-websocket-${version}`] = { vectors: await yWebsocketVectors(version) }

@@ -8,7 +8,8 @@ const targets = [
   ['y-websocket-', 'frame_yws'],
   ['hocuspocus-', 'frame_hocuspocus'],
   ['y-protocols-', 'awareness'],
-  ['yjs-', 'update']
+  ['yjs-', 'update'],
+  ['y-14', 'update']
 ]
 
 for (const [prefix, target] of targets) {
@@ -17,5 +18,5 @@ for (const [prefix, target] of targets) {
   const names = readdirSync(new URL('.', import.meta.url)).filter((name) => name.startsWith(prefix) && name.endsWith('.json'))
   const all = names.flatMap((name) => JSON.parse(readFileSync(new URL(name, import.meta.url), 'utf8')).vectors)
   const different = [...new Set(all.map(({ hex }) => hex))]
-  different.forEach((hex, number) => writeFileSync(new URL(`vector-${number}`, folder), unhex(hex)))
+  different.forEach((hex, number) => writeFileSync(new URL(`${prefix}${number}`, folder), unhex(hex)))
 }

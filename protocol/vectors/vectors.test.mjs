@@ -48,7 +48,7 @@ test('lib0 reads what it wrote', () => {
 })
 
 test('Yjs makes the documents the vectors promise', () => {
-  for (const { name, hex, blocks, deletions, text, stateVector } of file('yjs-13.6.33').vectors) {
+  for (const { name, hex, blocks, deletions, text, stateVector } of [...file('yjs-13.6.33').vectors, ...file('y-14.0.0-rc.7').vectors]) {
     const update = unhex(hex)
     assert.deepEqual(inside(update), { blocks, deletions }, name)
     assert.deepEqual(documentOf(update), { text, stateVector }, name)

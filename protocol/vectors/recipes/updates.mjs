@@ -4,6 +4,7 @@
 // parser) and as the document it makes (for a merge).
 
 import * as Y from 'yjs'
+import * as Y14 from '@y/y'
 import { hex } from './hex.mjs'
 
 const doc = (client, options = {}) => {
@@ -210,11 +211,37 @@ export const documentOf = (update) => {
   return { text: made.getText('t').toString(), stateVector: hex(Y.encodeStateVector(made)) }
 }
 
-export const updateVectors = () =>
+export const updateVectors = () => vectorsOf(recipes)
+
+const vectorsOf = (recipes) =>
   Object.entries(recipes).map(([name, make]) => {
     const update = make()
     return { name, recipe: make.recipe ?? oneLine(make), hex: hex(update), ...inside(update), ...documentOf(update) }
   })
+
+const edited14 = (edit) => Object.assign(() => {
+  const made = new Y14.Doc()
+  made.clientID = 1
+  edit(made.get('t'))
+  return Y14.encodeStateAsUpdate(made)
+}, { recipe: `whole state · ${oneLine(edit)}` })
+
+const recipes14 = {
+  'Yjs 14: text': edited14((t) => t.insert(0, 'hello')),
+  'Yjs 14: bold': edited14((t) => { t.insert(0, 'hello'); t.format(1, 2, { bold: true }) }),
+  'Yjs 14: an attribute': edited14((t) => t.setAttr('k', { deep: [1, null, 'x'] })),
+  'Yjs 14: values': edited14((t) => t.insert(0, [1, 'two', { three: 3 }])),
+  'Yjs 14: a nested type with a name': edited14((t) => {
+    const inner = new Y14.Type('paragraph')
+    t.insert(0, [inner])
+    inner.insert(0, 'inside')
+  }),
+  'Yjs 14: a nested type without a name': edited14((t) => t.insert(0, [new Y14.Type()])),
+  'Yjs 14: deleted': edited14((t) => { t.insert(0, 'hello'); t.delete(1, 3) })
+}
+
+/** What the coming Yjs writes, as the present one reads it. */
+export const yjs14Vectors = () => vectorsOf(recipes14)
 
 export const stateVectors = () =>
   [
