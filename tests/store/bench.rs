@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// What a clause needs from a store under test.
-pub trait Bench {
+pub(crate) trait Bench {
     fn store(&self) -> Arc<dyn Store>;
     fn damage_entry(&self, log: &LogName, position: u64);
     fn damage_snapshot(&self, log: &LogName, covers: u64);
@@ -19,13 +19,13 @@ pub trait Bench {
     fn restarted(&self) -> Arc<dyn Store>;
 }
 
-pub struct SqliteBench {
+pub(crate) struct SqliteBench {
     store: std::sync::Mutex<Option<Arc<SqliteStore>>>,
     dir: TempDir,
 }
 
 impl SqliteBench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
         Self { store: std::sync::Mutex::new(Some(store)), dir }
@@ -37,7 +37,7 @@ impl SqliteBench {
 }
 
 /// A connection of our own to the database file.
-pub fn raw(dir: &Path) -> Connection {
+pub(crate) fn raw(dir: &Path) -> Connection {
     let connection = Connection::open(dir.join("commonplace.db")).unwrap();
     connection.execute_batch("PRAGMA busy_timeout = 10000; PRAGMA wal_autocheckpoint = 0").unwrap();
     connection
@@ -82,16 +82,16 @@ impl Bench for SqliteBench {
 }
 
 /// Opens a directory whose last store has just been dropped.
-pub fn reopen(dir: &Path, options: SqliteOptions) -> Arc<SqliteStore> {
+pub(crate) fn reopen(dir: &Path, options: SqliteOptions) -> Arc<SqliteStore> {
     SqliteStore::open(dir, options).unwrap()
 }
 
-pub struct SimBench {
+pub(crate) struct SimBench {
     store: Arc<SimStore>,
 }
 
 impl SimBench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { store: Arc::new(SimStore::new(7)) }
     }
 }
@@ -119,21 +119,21 @@ impl Bench for SimBench {
     }
 }
 
-pub fn name(text: &str) -> LogName {
+pub(crate) fn name(text: &str) -> LogName {
     LogName::new(text).unwrap()
 }
 
-pub fn fresh() -> EntryId {
+pub(crate) fn fresh() -> EntryId {
     EntryId(rand::random())
 }
 
 /// Appends one entry that must be taken.
-pub async fn put(store: &dyn Store, log: &LogName, bytes: impl Into<Bytes>) -> Position {
+pub(crate) async fn put(store: &dyn Store, log: &LogName, bytes: impl Into<Bytes>) -> Position {
     store.append(log, None, fresh(), bytes.into()).await.unwrap()
 }
 
 /// All entries after a position, over all pages. Panics on an error.
-pub async fn all(store: &dyn Store, log: &LogName, after: u64) -> Vec<(u64, Vec<u8>)> {
+pub(crate) async fn all(store: &dyn Store, log: &LogName, after: u64) -> Vec<(u64, Vec<u8>)> {
     let mut found = Vec::new();
     let mut after = Position(after);
     loop {

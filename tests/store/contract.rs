@@ -24,7 +24,7 @@ fn expected(from: u64, to: u64) -> Vec<(u64, Vec<u8>)> {
     (from..=to).map(|n| (n, n.to_string().into_bytes())).collect()
 }
 
-pub async fn s1_an_acknowledged_entry_is_durable(bench: &dyn Bench) {
+pub(crate) async fn s1_an_acknowledged_entry_is_durable(bench: &dyn Bench) {
     let store = bench.store();
     numbered(&*store, "a", 5).await;
     drop(store);
@@ -33,7 +33,7 @@ pub async fn s1_an_acknowledged_entry_is_durable(bench: &dyn Bench) {
     assert_eq!(put(&*store, &name("a"), "6").await, Position(6));
 }
 
-pub async fn s2_positions_are_dense(bench: &dyn Bench) {
+pub(crate) async fn s2_positions_are_dense(bench: &dyn Bench) {
     let store = bench.store();
     numbered(&*store, "a", 20).await;
     numbered(&*store, "b", 3).await;
@@ -43,7 +43,7 @@ pub async fn s2_positions_are_dense(bench: &dyn Bench) {
     assert_eq!(all(&*store, &name("a"), 0).await, expected(1, 21));
 }
 
-pub async fn s3_expected_must_be_the_head(bench: &dyn Bench) {
+pub(crate) async fn s3_expected_must_be_the_head(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("ledger");
     let append = async |at, text: &'static str| {
@@ -68,7 +68,7 @@ pub async fn s3_expected_must_be_the_head(bench: &dyn Bench) {
     assert_eq!(all(&*store, &log, 0).await, expected(1, 3));
 }
 
-pub async fn s4_a_repeated_append_is_written_once(bench: &dyn Bench) {
+pub(crate) async fn s4_a_repeated_append_is_written_once(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     let id = EntryId(42);
@@ -100,7 +100,7 @@ async fn numbered_after(store: &dyn Store, log: &str, from: u64, to: u64) {
     }
 }
 
-pub async fn s4_ids_are_remembered_across_compaction(bench: &dyn Bench) {
+pub(crate) async fn s4_ids_are_remembered_across_compaction(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     let id = EntryId(1);
@@ -122,7 +122,7 @@ pub async fn s4_ids_are_remembered_across_compaction(bench: &dyn Bench) {
     assert_eq!(store.append(&log, None, id, "1".into()).await, Ok(Position(1)));
 }
 
-pub async fn s5_a_refusal_writes_nothing(bench: &dyn Bench) {
+pub(crate) async fn s5_a_refusal_writes_nothing(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     let large = Bytes::from(vec![0; MAX_ENTRY + 1]);
@@ -141,7 +141,7 @@ pub async fn s5_a_refusal_writes_nothing(bench: &dyn Bench) {
     assert_eq!(all(&*store, &log, 0).await, expected(1, 1));
 }
 
-pub async fn s6_reads_have_no_holes(bench: &dyn Bench) {
+pub(crate) async fn s6_reads_have_no_holes(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     assert_eq!(store.read(&log, Position::START).await, Ok(Page::default()));
@@ -154,7 +154,7 @@ pub async fn s6_reads_have_no_holes(bench: &dyn Bench) {
     assert_eq!(store.read(&log, Position(99)).await, Ok(Page::default()));
 }
 
-pub async fn s6_a_trimmed_reader_gets_the_snapshot(bench: &dyn Bench) {
+pub(crate) async fn s6_a_trimmed_reader_gets_the_snapshot(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     numbered(&*store, "a", 10).await;
@@ -183,7 +183,7 @@ pub async fn s6_a_trimmed_reader_gets_the_snapshot(bench: &dyn Bench) {
     assert_eq!(all(&*store, &log, 0).await, expected(10, 10));
 }
 
-pub async fn s7_pages_are_bounded(bench: &dyn Bench) {
+pub(crate) async fn s7_pages_are_bounded(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     let sizes = [READ_PAGE_BYTES / 2, READ_PAGE_BYTES / 2, 1, READ_PAGE_BYTES + 1, 0, 10];
@@ -208,7 +208,7 @@ pub async fn s7_pages_are_bounded(bench: &dyn Bench) {
     assert_eq!(pages.len(), 4);
 }
 
-pub async fn s8_compaction_is_fenced(bench: &dyn Bench) {
+pub(crate) async fn s8_compaction_is_fenced(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     let refused = store.compact(&log, snapshot(1, "x")).await;
@@ -248,7 +248,7 @@ pub async fn s8_compaction_is_fenced(bench: &dyn Bench) {
     assert_eq!(store.read(&log, Position::START).await.unwrap().snapshot.unwrap().bytes, large);
 }
 
-pub async fn s8_a_snapshot_for_the_same_place_replaces(bench: &dyn Bench) {
+pub(crate) async fn s8_a_snapshot_for_the_same_place_replaces(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     numbered(&*store, "a", 3).await;
@@ -261,7 +261,7 @@ pub async fn s8_a_snapshot_for_the_same_place_replaces(bench: &dyn Bench) {
     );
 }
 
-pub async fn s9_a_damaged_snapshot_falls_back(bench: &dyn Bench) {
+pub(crate) async fn s9_a_damaged_snapshot_falls_back(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     numbered(&*store, "a", 60).await;
@@ -280,7 +280,7 @@ pub async fn s9_a_damaged_snapshot_falls_back(bench: &dyn Bench) {
     }
 }
 
-pub async fn s9_without_any_snapshot_the_log_is_set_aside(bench: &dyn Bench) {
+pub(crate) async fn s9_without_any_snapshot_the_log_is_set_aside(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     numbered(&*store, "a", 5).await;
@@ -297,7 +297,7 @@ pub async fn s9_without_any_snapshot_the_log_is_set_aside(bench: &dyn Bench) {
     );
 }
 
-pub async fn s10_a_damaged_entry_sets_only_its_log_aside(bench: &dyn Bench) {
+pub(crate) async fn s10_a_damaged_entry_sets_only_its_log_aside(bench: &dyn Bench) {
     let store = bench.store();
     numbered(&*store, "hurt", 5).await;
     numbered(&*store, "well", 5).await;
@@ -321,7 +321,7 @@ pub async fn s10_a_damaged_entry_sets_only_its_log_aside(bench: &dyn Bench) {
     ));
 }
 
-pub async fn s11_quarantine_and_release(bench: &dyn Bench) {
+pub(crate) async fn s11_quarantine_and_release(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     numbered(&*store, "a", 3).await;
@@ -348,7 +348,7 @@ pub async fn s11_quarantine_and_release(bench: &dyn Bench) {
     assert_eq!(put(&*store, &log, "4").await, Position(4));
 }
 
-pub async fn s12_delete_is_complete(bench: &dyn Bench) {
+pub(crate) async fn s12_delete_is_complete(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
     numbered(&*store, "a", 1200).await;
@@ -369,7 +369,7 @@ pub async fn s12_delete_is_complete(bench: &dyn Bench) {
     assert_eq!(all(&*bench.restarted(), &log, 0).await, expected(1, 1));
 }
 
-pub async fn s13_names_come_in_byte_order(bench: &dyn Bench) {
+pub(crate) async fn s13_names_come_in_byte_order(bench: &dyn Bench) {
     let store = bench.store();
     let mut names =
         ["a/1", "a/10", "a/2", "a", "A", "b", "a/é", "a/z", "a/😀", "a0", "å", "a/%", "a/_"];
@@ -407,7 +407,9 @@ pub async fn s13_names_come_in_byte_order(bench: &dyn Bench) {
     assert_eq!((info.head, info.snapshot, info.bytes), (Position(2), Some(Position(2)), 2));
 }
 
-pub async fn s14_readers_and_appends_of_many_logs_do_not_wait_for_each_other(bench: &dyn Bench) {
+pub(crate) async fn s14_readers_and_appends_of_many_logs_do_not_wait_for_each_other(
+    bench: &dyn Bench,
+) {
     let store = bench.store();
     let writers = (0..8).map(|n| {
         let store = Arc::clone(&store);
@@ -431,7 +433,7 @@ pub async fn s14_readers_and_appends_of_many_logs_do_not_wait_for_each_other(ben
     tokio::join!(futures_util::future::join_all(writers), futures_util::future::join_all(readers));
 }
 
-pub async fn s15_blobs(bench: &dyn Bench) {
+pub(crate) async fn s15_blobs(bench: &dyn Bench) {
     let store = bench.store();
     let blob = name("blob/1");
     assert_eq!(store.get_blob(&blob).await, Ok(None));
@@ -451,7 +453,7 @@ pub async fn s15_blobs(bench: &dyn Bench) {
     assert_eq!(bench.restarted().get_blob(&name("blob/2")).await, Ok(Some("kept".into())));
 }
 
-pub async fn s16_follow_hears_other_instances() {
+pub(crate) async fn s16_follow_hears_other_instances() {
     let one = Arc::new(SimStore::new(1));
     let two = one.another_instance();
     let log = name("a");
@@ -472,7 +474,7 @@ pub async fn s16_follow_hears_other_instances() {
     assert_eq!(one.follow(&log).await, Position(3));
 }
 
-pub async fn recent_logs_come_first(bench: &dyn Bench) {
+pub(crate) async fn recent_logs_come_first(bench: &dyn Bench) {
     let store = bench.store();
     for log in ["n/a", "n/b", "n/c", "other"] {
         put(&*store, &name(log), "x").await;
@@ -483,7 +485,7 @@ pub async fn recent_logs_come_first(bench: &dyn Bench) {
     assert_eq!(store.recent("n/", 1).await.unwrap().len(), 1);
 }
 
-pub async fn closing_refuses_what_comes_after(bench: &dyn Bench) {
+pub(crate) async fn closing_refuses_what_comes_after(bench: &dyn Bench) {
     let store = bench.store();
     numbered(&*store, "a", 3).await;
     assert_eq!(store.health(), Ok(()));
@@ -531,7 +533,7 @@ fn the_simulated_disk_fails_as_asked() {
     use commonplace::store::sim::SimDisk;
     let log = name("a");
     let mut disk = SimDisk::new(1);
-    let mut put = |disk: &mut SimDisk| disk.append_now(&log, None, fresh(), "x".into());
+    let put = |disk: &mut SimDisk| disk.append_now(&log, None, fresh(), "x".into());
     disk.faults.fail_next = Some(StoreError::Unknown);
     assert_eq!(put(&mut disk), Err(StoreError::Unknown));
     assert_eq!(put(&mut disk), Ok(Position(1)));

@@ -8,7 +8,7 @@ mod sqlite_disk;
 mod sqlite_faults;
 mod sqlite_group;
 
-use bench::{Bench, SimBench, SqliteBench};
+use bench::{SimBench, SqliteBench};
 
 macro_rules! clauses {
     ($bench:ty: $($clause:ident)*) => {
