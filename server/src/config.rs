@@ -61,10 +61,13 @@ pub enum Command {
         #[command(flatten)]
         data: DataArg,
     },
-    /// Bring a backup back. The data folder must be empty, so that nothing is ever overwritten.
+    /// Bring a backup back, while no server runs.
     Restore {
         /// The backup to read.
         file: PathBuf,
+        /// Put the backup in the place of what the data folder holds now. Without this, only an empty folder is filled.
+        #[arg(long)]
+        replace: bool,
         /// Where the data goes.
         #[command(flatten)]
         data: DataArg,

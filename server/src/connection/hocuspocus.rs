@@ -6,7 +6,7 @@
 mod seats;
 
 use super::ending::{Ending, Fault, is_permanent};
-use super::{Event, Interrupted, Link, MAX_MESSAGE_AFTER_AUTH, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer, open, room_gone, sync_for_room, told_to};
+use super::{Event, Interrupted, Link, MAX_MESSAGE_AFTER_AUTH, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer, open, sync_for_room, told_to};
 use crate::access::{self, Admission, DocumentName};
 use crate::outbox::{Closing, SeatNumber};
 use crate::room::event::{Dialect, FromPeer};
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             ProviderEvent::Link(Event::Over(ending)) => return Err(ending),
             ProviderEvent::Opened(number, opened) => self.opened(number, opened).await?,
             ProviderEvent::Renewed(number, token, renewed) => self.renewed(number, token, renewed).await?,
-            ProviderEvent::Gone => return Err(room_gone()),
+            ProviderEvent::Gone => self.link.room_gone()?,
         }
         if self.seats.is_any_open() {
             self.idle_since = None;
@@ -278,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             }
         };
         if renewed.scope != member.admission.scope && member.joined.set_scope(renewed.scope).await.is_err() {
-            return Err(room_gone());
+            return self.link.room_gone();
         }
         member.renewal = Renewal::of(&renewed, token);
         member.was_asked = false;

@@ -67,7 +67,9 @@ impl Meter {
             if self.body_left > 0 {
                 let len = usize::try_from(self.body_left).unwrap_or(usize::MAX).min(bytes.len());
                 self.body_left -= len as u64;
-                if let Some(message) = self.message.as_mut().filter(|_| !self.is_control()) {
+                if !self.is_control()
+                    && let Some(message) = &mut self.message
+                {
                     message.bytes += len as u64;
                 }
                 bytes = &bytes[len..];

@@ -222,7 +222,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Poll::Pending => self.while_writing(Some(seat), send).await?,
             }
         };
-        sent.map_err(|_| Interrupted::Over(room_gone()))
+        sent.or_else(|_| self.room_gone().map_err(Interrupted::Over))
+    }
+
+    /// A room has ended under its peers: they come back and find another. When the server stops, they are sent away a few at a time instead,
+    /// and what they say meanwhile is neither stored nor acknowledged.
+    fn room_gone(&self) -> Result<(), Ending> {
+        if self.edge.tasks.is_stopping() {
+            return Ok(());
+        }
+        Err(Ending::told(CloseCode::RESTART, "the document was reopened", "room_gone"))
     }
 
     fn ask(&self, document: &DocumentName, token: &str) -> Ask {
@@ -256,11 +265,6 @@ enum Interrupted {
     Close(Closing),
     /// The connection is over.
     Over(Ending),
-}
-
-/// The room has ended under its peers: they come back and find another.
-fn room_gone() -> Ending {
-    Ending::told(CloseCode::RESTART, "the document was reopened", "room_gone")
 }
 
 /// The server asked the whole socket to close.

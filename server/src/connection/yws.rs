@@ -4,7 +4,7 @@
 //! before it is known who it is.
 
 use super::ending::{Ending, Fault};
-use super::{Event, Interrupted, Link, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer, open, room_gone, sync_for_room, told_to};
+use super::{Event, Interrupted, Link, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer, open, sync_for_room, told_to};
 use crate::access::DocumentName;
 use crate::outbox::SeatNumber;
 use crate::room::event::{Dialect, FromPeer};
@@ -82,12 +82,18 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: &
     let mut renewal = Renewal::of(&admission, String::new());
     let room = Arc::clone(&joined);
     let mut gone = pin!(async move { room.gone().await });
+    let mut is_gone = false;
     loop {
         // This dialect has no way to ask for a fresh token, so only the end of the admission matters.
         let wake_at = renewal.as_ref().map(|renewal| renewal.ends_at);
-        let event = poll_fn(|cx| match gone.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Event::Over(room_gone())),
-            Poll::Pending => link.poll_event(cx, true, wake_at),
+        let event = poll_fn(|cx| {
+            if !is_gone && gone.as_mut().poll(cx).is_ready() {
+                is_gone = true;
+                if let Err(ending) = link.room_gone() {
+                    return Poll::Ready(Event::Over(ending));
+                }
+            }
+            link.poll_event(cx, true, wake_at)
         });
         match event.await {
             Event::Message(message) => match for_room(&message) {
@@ -110,8 +116,11 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: &
                 };
                 match renewed {
                     Ok(renewed) if renewed.principal == admission.principal => {
-                        if renewed.scope != admission.scope && joined.set_scope(renewed.scope).await.is_err() {
-                            return room_gone();
+                        if renewed.scope != admission.scope
+                            && joined.set_scope(renewed.scope).await.is_err()
+                            && let Err(ending) = link.room_gone()
+                        {
+                            return ending;
                         }
                         admission = renewed;
                         renewal = Renewal::of(&admission, String::new());

@@ -72,7 +72,8 @@ pub(super) struct Member {
     pub(super) renewal: Option<Renewal>,
     /// Whether the client has been asked for a fresh token.
     pub(super) was_asked: bool,
-    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Resolves when the room has ended; `None` once it has.
+    gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl fmt::Debug for Member {
@@ -93,9 +94,9 @@ impl Member {
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { joined, admission, token } = opened;
         let room = Arc::clone(&joined);
-        let gone = Box::pin(async move { room.gone().await });
+        let gone: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { room.gone().await });
         let renewal = Renewal::of(&admission, token);
-        Self { joined, admission, renewal, was_asked: false, gone }
+        Self { joined, admission, renewal, was_asked: false, gone: Some(gone) }
     }
 
     /// Whether the admission has ended.
@@ -114,12 +115,15 @@ impl Seats {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ProviderEvent> {
         for index in 0..self.waiting.len() {
             if let Poll::Ready(event) = self.waiting[index].1.as_mut().poll(cx) {
-                self.waiting.swap_remove(index);
+                drop(self.waiting.swap_remove(index));
                 return Poll::Ready(event);
             }
         }
         for member in self.members() {
-            if member.gone.as_mut().poll(cx).is_ready() {
+            if let Some(gone) = &mut member.gone
+                && gone.as_mut().poll(cx).is_ready()
+            {
+                member.gone = None;
                 return Poll::Ready(ProviderEvent::Gone);
             }
         }
