@@ -1,7 +1,7 @@
 //! Why does a connection end, and what is its client told?
 
 use commonplace_protocol::Malformed;
-use commonplace_protocol::close::CloseCode;
+use commonplace_protocol::close::{Client, CloseCode};
 use std::borrow::Cow;
 
 /// What a peer, or the way to it, did wrong. Nobody else notices.
@@ -50,8 +50,8 @@ impl Fault {
             Self::Silent => (CloseCode::TIMEOUT, "silent"),
             Self::TakesNothing => (CloseCode::TRY_LATER, "takes_nothing"),
             Self::SlowMessage => (CloseCode::TIMEOUT, "slow_message"),
-            Self::Fragments => (POLICY, "fragments"),
-            Self::ControlFlood => (POLICY, "control_flood"),
+            Self::Fragments => (CloseCode::POLICY, "fragments"),
+            Self::ControlFlood => (CloseCode::POLICY, "control_flood"),
             Self::NotWebSocket => (CloseCode::PROTOCOL_ERROR, "not_websocket"),
             Self::Text => (CloseCode::UNSUPPORTED, "text"),
             Self::TooBig | Self::Malformed(Malformed::TooLarge(_)) => (CloseCode::TOO_BIG, "too_big"),
@@ -60,9 +60,6 @@ impl Fault {
         }
     }
 }
-
-/// RFC 6455: the peer breaks a rule that has no better code. Retried by every client.
-const POLICY: CloseCode = CloseCode(1008);
 
 /// The longest reason that fits a close frame.
 const LONGEST_REASON: usize = 123;
@@ -109,9 +106,9 @@ impl Ending {
     }
 }
 
-/// Whether a client that comes back with the same request will be closed with this code again.
+/// Whether a client that comes back with the same request will be closed with this code again. y-websocket 3.1 knows them.
 pub(crate) const fn is_permanent(code: CloseCode) -> bool {
-    matches!(code.0, 4400..=4499) && code.0 != CloseCode::TIMEOUT.0
+    code.stops(Client::YWebsocket3_1)
 }
 
 impl From<Fault> for Ending {
