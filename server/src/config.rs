@@ -133,7 +133,12 @@ pub enum DocCommand {
 #[derive(Clone, Debug, Args)]
 pub struct DataArg {
     /// The data folder.
-    #[arg(long = "data", value_name = "FOLDER", default_value = "./data", env = "COMMONPLACE_DATA")]
+    #[arg(
+        long = "data",
+        value_name = "FOLDER",
+        default_value = "./data",
+        env = "COMMONPLACE_DATA"
+    )]
     pub folder: PathBuf,
 }
 
@@ -141,7 +146,12 @@ pub struct DataArg {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Where to listen: an address and a port.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", env = "COMMONPLACE_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080",
+        env = "COMMONPLACE_LISTEN"
+    )]
     pub listen: String,
     /// Where the data is.
     #[command(flatten)]
@@ -153,7 +163,12 @@ pub struct ServeArgs {
     #[arg(long, env = "COMMONPLACE_OPEN_TO_NETWORK", value_parser = FalseyValueParser::new())]
     pub open_to_network: bool,
     /// Another web site whose pages may connect, as https://host. The server's own pages always may.
-    #[arg(long = "allow-origin", value_name = "ORIGIN", env = "COMMONPLACE_ALLOW_ORIGIN", value_delimiter = ',')]
+    #[arg(
+        long = "allow-origin",
+        value_name = "ORIGIN",
+        env = "COMMONPLACE_ALLOW_ORIGIN",
+        value_delimiter = ','
+    )]
     pub allow_origins: Vec<String>,
     /// How to log: for people or for machines.
     #[arg(long, value_name = "human|json", default_value = "human", env = "COMMONPLACE_LOG")]
@@ -285,12 +300,18 @@ impl Settings {
             mistakes.push(Mistake::Log(args.log.clone()));
             LogFormat::Human
         });
-        let max_connections = args.max_connections.parse().ok().filter(|n| (1..=MOST_CONNECTIONS).contains(n));
+        let max_connections =
+            args.max_connections.parse().ok().filter(|n| (1..=MOST_CONNECTIONS).contains(n));
         if max_connections.is_none() {
             mistakes.push(Mistake::MaxConnections(args.max_connections.clone()));
         }
-        let metrics_listen = args.metrics_listen.as_ref().and_then(|given| address("--metrics-listen", given, &mut mistakes));
-        if let Some(both) = listen.filter(|listen| listen.port() != 0 && Some(*listen) == metrics_listen) {
+        let metrics_listen = args
+            .metrics_listen
+            .as_ref()
+            .and_then(|given| address("--metrics-listen", given, &mut mistakes));
+        if let Some(both) =
+            listen.filter(|listen| listen.port() != 0 && Some(*listen) == metrics_listen)
+        {
             mistakes.push(Mistake::SameAddress(both));
         }
         mistakes.extend(check_folder(&args.data.folder));
@@ -312,7 +333,9 @@ impl Settings {
 fn address(option: &'static str, given: &str, mistakes: &mut Vec<Mistake>) -> Option<SocketAddr> {
     // The one name that means the same everywhere. Others would need a resolver that may answer differently tomorrow.
     let named = given.strip_prefix("localhost:").and_then(|port| port.parse().ok());
-    let address = named.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| given.parse().ok());
+    let address = named
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .or_else(|| given.parse().ok());
     if address.is_none() {
         mistakes.push(Mistake::Address { option, given: given.to_owned() });
     }
@@ -355,7 +378,10 @@ impl Origin {
             _ => return None,
         };
         let parsed: hyper::http::uri::Authority = authority.parse().ok()?;
-        if parsed.host().is_empty() || authority.contains('@') || (authority.len() > parsed.host().len() && parsed.port_u16().is_none()) {
+        if parsed.host().is_empty()
+            || authority.contains('@')
+            || (authority.len() > parsed.host().len() && parsed.port_u16().is_none())
+        {
             return None;
         }
         let authority = authority.strip_suffix(implied).unwrap_or(authority);

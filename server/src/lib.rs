@@ -18,5 +18,5 @@ mod serve;
 pub mod shutdown;
 pub mod store;
 
-pub use serve::{Listeners, Options, Stopped, run};
 use serve::Edge;
+pub use serve::{Listeners, Options, Stopped, run};

@@ -67,7 +67,11 @@ fn serve(args: &ServeArgs) -> ExitCode {
     };
     start_logging(settings.log);
     raise_file_limit();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             say(&format!("the threads cannot be started: {error}"));
@@ -88,7 +92,8 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
         }
     };
     let data = settings.data.clone();
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&data, SqliteOptions::default()));
+    let opened =
+        tokio::task::spawn_blocking(move || SqliteStore::open(&data, SqliteOptions::default()));
     let store = match opened.await {
         Ok(Ok(store)) => store,
         Ok(Err(error)) => {
@@ -139,10 +144,18 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
 }
 
 async fn bind(settings: &Settings) -> Result<Listeners, String> {
-    let refused = |address, error: io::Error| format!("{address} cannot be listened on: {error}\nIs another server running? --listen chooses another port.");
-    let main = TcpListener::bind(settings.listen).await.map_err(|error| refused(settings.listen, error))?;
+    let refused = |address, error: io::Error| {
+        format!(
+            "{address} cannot be listened on: {error}\nIs another server running? --listen chooses another port."
+        )
+    };
+    let main = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| refused(settings.listen, error))?;
     let metrics = match settings.metrics_listen {
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| refused(address, error))?),
+        Some(address) => {
+            Some(TcpListener::bind(address).await.map_err(|error| refused(address, error))?)
+        }
         None => None,
     };
     Ok(Listeners { main, metrics })
@@ -156,9 +169,16 @@ fn announce(settings: &Settings, listeners: &Listeners) {
         Door::Sandbox => "for everyone who can reach this computer",
         Door::Shut => "for nobody: start with --open to try it out",
     };
-    let host = if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
+    let host = if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    };
     match settings.log {
-        LogFormat::Human => print(&format!("Commonplace is open {door}: http://{host}  (data in {})", settings.data.display())),
+        LogFormat::Human => print(&format!(
+            "Commonplace is open {door}: http://{host}  (data in {})",
+            settings.data.display()
+        )),
         LogFormat::Json => info!(%address, data = %settings.data.display(), door, "serving"),
     }
 }
@@ -171,7 +191,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -189,11 +212,17 @@ impl Signals {
             () = self.next() => {}
         }
         tasks.stop();
-        #[expect(clippy::disallowed_methods, reason = "this waits for a signal after everything it could be tracked by has stopped")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this waits for a signal after everything it could be tracked by has stopped"
+        )]
         drop(tokio::spawn(async move {
             self.next().await;
             warn!("a second signal: stopping at once");
-            #[expect(clippy::exit, reason = "`main` ends the process; what was acknowledged is stored")]
+            #[expect(
+                clippy::exit,
+                reason = "`main` ends the process; what was acknowledged is stored"
+            )]
             std::process::exit(130);
         }));
     }
@@ -211,7 +240,10 @@ async fn watch_for_stuck_work(markers: Arc<CrashMarkers>, tasks: Tasks) {
             && running > STUCK_AFTER
         {
             error!(%log, ?running, "work on a document does not come to an end; the process has to be restarted");
-            #[expect(clippy::exit, reason = "a thread that never returns cannot be stopped in any other way")]
+            #[expect(
+                clippy::exit,
+                reason = "a thread that never returns cannot be stopped in any other way"
+            )]
             std::process::exit(STORAGE_FAILED.into());
         }
     }

@@ -101,13 +101,19 @@ pub async fn run(
         tasks.spawn(http::listen::accept_loop(listener, http::metrics_router(), tasks.clone()));
     }
     tasks.spawn(upkeep(tasks.clone()));
-    let main = tasks.spawn(http::listen::accept_loop(listeners.main, http::router(Arc::clone(&edge)), tasks.clone()));
+    let main = tasks.spawn(http::listen::accept_loop(
+        listeners.main,
+        http::router(Arc::clone(&edge)),
+        tasks.clone(),
+    ));
     main.await.map_err(io::Error::other)?;
 
     info!("stopping: no new connections");
     let begun = Instant::now();
     if tokio::time::timeout(STORE_DEADLINE, edge.rooms.stop()).await.is_err() {
-        warn!("the storage is too slow to take what is still waiting; its authors have been told nothing was saved, and keep it");
+        warn!(
+            "the storage is too slow to take what is still waiting; its authors have been told nothing was saved, and keep it"
+        );
     }
     info!("stopping: sending clients away");
     let rest = async {

@@ -1,7 +1,9 @@
 use super::*;
 
 fn parse(line: &str) -> Result<Settings, Mistakes> {
-    let cli = Cli::try_parse_from(["commonplace", "serve"].into_iter().chain(line.split_whitespace())).expect("a line clap understands");
+    let cli =
+        Cli::try_parse_from(["commonplace", "serve"].into_iter().chain(line.split_whitespace()))
+            .expect("a line clap understands");
     match cli.command {
         Command::Serve(args) => Settings::from_args(&args),
         other => panic!("{other:?} is not serve"),
@@ -16,7 +18,10 @@ fn mistakes(line: &str) -> Vec<Mistake> {
 fn the_defaults_are_safe() {
     let settings = parse("").expect("nothing is wrong with nothing");
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!((settings.door, settings.max_connections, settings.metrics_listen), (Door::Shut, DEFAULT_MAX_CONNECTIONS, None));
+    assert_eq!(
+        (settings.door, settings.max_connections, settings.metrics_listen),
+        (Door::Shut, DEFAULT_MAX_CONNECTIONS, None)
+    );
 }
 
 #[test]
@@ -34,22 +39,41 @@ fn every_mistake_is_reported_at_once() {
             Mistake::NotAFolder("/dev/null".into()),
         ]
     );
-    assert!(parse(line).expect_err("there is a mistake").to_string().starts_with("7 things have to change:\n  - --listen"));
+    assert!(
+        parse(line)
+            .expect_err("there is a mistake")
+            .to_string()
+            .starts_with("7 things have to change:\n  - --listen")
+    );
 }
 
 #[test]
 fn an_open_server_on_the_network_has_to_be_asked_for_twice() {
-    assert_eq!(mistakes("--open --listen 0.0.0.0:8080"), [Mistake::OpenToNetwork(([0, 0, 0, 0], 8080).into())]);
+    assert_eq!(
+        mistakes("--open --listen 0.0.0.0:8080"),
+        [Mistake::OpenToNetwork(([0, 0, 0, 0], 8080).into())]
+    );
     assert_eq!(mistakes("--open --listen [::]:8080").len(), 1);
-    for fine in ["--open", "--open --listen [::1]:1", "--open --listen localhost:1", "--open --open-to-network --listen 0.0.0.0:8080"] {
+    for fine in [
+        "--open",
+        "--open --listen [::1]:1",
+        "--open --listen localhost:1",
+        "--open --open-to-network --listen 0.0.0.0:8080",
+    ] {
         assert_eq!(parse(fine).expect(fine).door, Door::Sandbox);
     }
 }
 
 #[test]
 fn two_listeners_need_two_places() {
-    assert_eq!(mistakes("--listen 127.0.0.1:9 --metrics-listen 127.0.0.1:9"), [Mistake::SameAddress(([127, 0, 0, 1], 9).into())]);
-    assert!(parse("--listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0").is_ok(), "port 0 is a different port each time");
+    assert_eq!(
+        mistakes("--listen 127.0.0.1:9 --metrics-listen 127.0.0.1:9"),
+        [Mistake::SameAddress(([127, 0, 0, 1], 9).into())]
+    );
+    assert!(
+        parse("--listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0").is_ok(),
+        "port 0 is a different port each time"
+    );
 }
 
 #[test]

@@ -54,7 +54,9 @@ impl Fault {
             Self::ControlFlood => (CloseCode::POLICY, "control_flood"),
             Self::NotWebSocket => (CloseCode::PROTOCOL_ERROR, "not_websocket"),
             Self::Text => (CloseCode::UNSUPPORTED, "text"),
-            Self::TooBig | Self::Malformed(Malformed::TooLarge(_)) => (CloseCode::TOO_BIG, "too_big"),
+            Self::TooBig | Self::Malformed(Malformed::TooLarge(_)) => {
+                (CloseCode::TOO_BIG, "too_big")
+            }
             Self::Malformed(_) => (CloseCode::PROTOCOL_ERROR, "malformed"),
             Self::NoDocument => (CloseCode::TIMEOUT, "no_document"),
         }
@@ -84,7 +86,11 @@ pub(crate) enum Ending {
 
 impl Ending {
     /// An ending that the server wants.
-    pub(crate) fn told(code: CloseCode, reason: impl Into<Cow<'static, str>>, counted_as: &'static str) -> Self {
+    pub(crate) fn told(
+        code: CloseCode,
+        reason: impl Into<Cow<'static, str>>,
+        counted_as: &'static str,
+    ) -> Self {
         Self::Told { code, reason: reason.into(), counted_as }
     }
 

@@ -36,7 +36,11 @@ impl Heart {
     /// `keep_alive` is the smallest message of the connection's dialect that means nothing.
     pub(super) fn new(keep_alive: &'static [u8]) -> Self {
         let now = Instant::now();
-        Self { sleep: Box::pin(tokio::time::sleep(PING_EVERY)), ping_at: now + PING_EVERY, keep_alive }
+        Self {
+            sleep: Box::pin(tokio::time::sleep(PING_EVERY)),
+            ping_at: now + PING_EVERY,
+            keep_alive,
+        }
     }
 
     /// Does what is due. Ready when something has gone wrong, or when the caller's own deadline has come.
@@ -68,7 +72,12 @@ impl Heart {
     }
 
     /// Checks and does what is due by `now`; says when something will be next.
-    fn due<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut Socket<S>, now: Instant, is_reading: bool) -> Result<Instant, Fault> {
+    fn due<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        now: Instant,
+        is_reading: bool,
+    ) -> Result<Instant, Fault> {
         if !is_reading {
             socket.excuse_silence();
         }
@@ -92,7 +101,10 @@ impl Heart {
             socket.send(Bytes::from_static(self.keep_alive));
         }
         let keep_alive_at = (socket.sent_at() + KEEP_ALIVE_EVERY).max(now + Duration::from_secs(1));
-        let soonest = [stuck_at, message_at].into_iter().flatten().fold(dead_at.min(self.ping_at), Instant::min);
+        let soonest = [stuck_at, message_at]
+            .into_iter()
+            .flatten()
+            .fold(dead_at.min(self.ping_at), Instant::min);
         Ok(soonest.min(keep_alive_at))
     }
 }

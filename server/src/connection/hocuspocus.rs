@@ -6,7 +6,10 @@
 mod seats;
 
 use super::ending::{Ending, Fault, is_permanent};
-use super::{Event, Interrupted, Link, MAX_MESSAGE_AFTER_AUTH, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer, open, sync_for_room, told_to};
+use super::{
+    Event, Interrupted, Link, MAX_MESSAGE_AFTER_AUTH, NotOpened, Opened, Renewal, admit, kept,
+    log_refusal, next_peer, open, sync_for_room, told_to,
+};
 use crate::access::{self, Admission, DocumentName};
 use crate::outbox::{Closing, SeatNumber};
 use crate::room::event::{Dialect, FromPeer};
@@ -14,7 +17,9 @@ use crate::rooms::{self, JoinError, Joined};
 use bytes::Bytes;
 use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
-use commonplace_protocol::hocuspocus::{Address, Frame, Message, PONG_FRAME, Scope, decode_client, encode};
+use commonplace_protocol::hocuspocus::{
+    Address, Frame, Message, PONG_FRAME, Scope, decode_client, encode,
+};
 use seats::{Member, Seats, State};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -37,7 +42,13 @@ const NOTHING_OPEN: Duration = Duration::from_secs(60);
 const LEFT_BY_CLIENT: &str = "provider_initiated";
 
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>) -> Ending {
-    let mut provider = Provider { link, seats: Seats::default(), tells_version: false, was_let_in: false, idle_since: Some(Instant::now()) };
+    let mut provider = Provider {
+        link,
+        seats: Seats::default(),
+        tells_version: false,
+        was_let_in: false,
+        idle_since: Some(Instant::now()),
+    };
     loop {
         let event = provider.next().await;
         if let Err(ending) = provider.handle(event).await {
@@ -97,11 +108,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         match event {
             ProviderEvent::Link(Event::Message(message)) => self.message(message).await?,
             ProviderEvent::Link(Event::Close(closing)) => self.close(closing)?,
-            ProviderEvent::Link(Event::Drained) => self.seats.members().for_each(|member| member.joined.drained()),
+            ProviderEvent::Link(Event::Drained) => {
+                self.seats.members().for_each(|member| member.joined.drained())
+            }
             ProviderEvent::Link(Event::Due) => self.due()?,
             ProviderEvent::Link(Event::Over(ending)) => return Err(ending),
             ProviderEvent::Opened(number, opened) => self.opened(number, opened).await?,
-            ProviderEvent::Renewed(number, token, renewed) => self.renewed(number, token, renewed).await?,
+            ProviderEvent::Renewed(number, token, renewed) => {
+                self.renewed(number, token, renewed).await?
+            }
             ProviderEvent::Gone => self.link.room_gone()?,
         }
         if self.seats.is_any_open() {
@@ -120,10 +135,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                 return Ok(());
             }
             Ok(Frame::Pong | Frame::KeepAlive) => return Ok(()),
-            Err(refused) => match refused.address.and_then(|address| self.seats.number_of(address.raw)) {
-                Some(number) => return self.refuse_message(number, refused.why),
-                None => return Err(Fault::Malformed(refused.why).into()),
-            },
+            Err(refused) => {
+                match refused.address.and_then(|address| self.seats.number_of(address.raw)) {
+                    Some(number) => return self.refuse_message(number, refused.why),
+                    None => return Err(Fault::Malformed(refused.why).into()),
+                }
+            }
         };
         let Some(number) = self.seats.number_of(address.raw) else {
             return self.first_message(address, message, &bytes);
@@ -156,15 +173,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         }
     }
 
-    fn first_message(&mut self, address: Address<'_>, message: Message<'_>, bytes: &Bytes) -> Result<(), Ending> {
-        let document = DocumentName::new(address.document).ok_or(Fault::Malformed(Malformed::Rule("a document name is not allowed")))?;
+    fn first_message(
+        &mut self,
+        address: Address<'_>,
+        message: Message<'_>,
+        bytes: &Bytes,
+    ) -> Result<(), Ending> {
+        let document = DocumentName::new(address.document)
+            .ok_or(Fault::Malformed(Malformed::Rule("a document name is not allowed")))?;
         if matches!(message, Message::Close { .. }) {
             return Ok(());
         }
         let raw = Bytes::copy_from_slice(address.raw);
         if self.seats.is_full() {
             crate::metrics::refusal("too_many_documents");
-            self.say(address.raw, &Message::PermissionDenied { reason: "too many documents are open on this connection" });
+            self.say(
+                address.raw,
+                &Message::PermissionDenied {
+                    reason: "too many documents are open on this connection",
+                },
+            );
             return Ok(());
         }
         let number = self.seats.add(raw, document);
@@ -174,7 +202,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                 self.start_opening(number, token);
             }
             _ => {
-                self.seats.set_state(number, State::Anonymous { until: Instant::now() + ANONYMOUS_AFTER });
+                self.seats.set_state(
+                    number,
+                    State::Anonymous { until: Instant::now() + ANONYMOUS_AFTER },
+                );
                 self.seats.keep_for_later(number, bytes.clone());
             }
         }
@@ -205,9 +236,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             outbox: seat_outbox,
         };
         let tell = move |admission: &Admission| {
-            let frame = encode(&address, &Message::Authenticated { scope: on_the_wire(admission.scope) });
+            let frame =
+                encode(&address, &Message::Authenticated { scope: on_the_wire(admission.scope) });
             // A client whose outbox is full cannot be told that it is in, so it is told to come back.
-            if outbox.push(frame.into()).is_err() && outbox.close(CloseCode::TRY_LATER, "the client takes too little").is_err() {
+            if outbox.push(frame.into()).is_err()
+                && outbox.close(CloseCode::TRY_LATER, "the client takes too little").is_err()
+            {
                 tracing::trace!("the connection has gone");
             }
         };
@@ -220,10 +254,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         let Some((_, document)) = self.seats.names(number) else { return };
         let ask = self.link.ask(&document, &token);
         let edge = Arc::clone(&self.link.edge);
-        self.seats.wait_for(number, async move { ProviderEvent::Renewed(number, token, admit(&edge, &ask).await) });
+        self.seats.wait_for(number, async move {
+            ProviderEvent::Renewed(number, token, admit(&edge, &ask).await)
+        });
     }
 
-    async fn opened(&mut self, number: SeatNumber, opened: Result<Opened, NotOpened>) -> Result<(), Ending> {
+    async fn opened(
+        &mut self,
+        number: SeatNumber,
+        opened: Result<Opened, NotOpened>,
+    ) -> Result<(), Ending> {
         let opened = match opened {
             Ok(opened) => opened,
             Err(why) => return self.not_opened(number, why),
@@ -248,10 +288,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             NotOpened::Denied(denied) => (denied.reason, "denied"),
             NotOpened::Join(join @ JoinError::SetAside(_)) => (join.to_string(), "set_aside"),
             // A provider that is refused does not ask again; one whose socket closes does.
-            NotOpened::Join(join @ JoinError::Later(_)) => return Err(Ending::told(CloseCode::TRY_LATER, join.to_string(), "join_later")),
-            NotOpened::Join(join @ JoinError::Stopping) => return Err(Ending::told(CloseCode::RESTART, join.to_string(), "stopping")),
+            NotOpened::Join(join @ JoinError::Later(_)) => {
+                return Err(Ending::told(CloseCode::TRY_LATER, join.to_string(), "join_later"));
+            }
+            NotOpened::Join(join @ JoinError::Stopping) => {
+                return Err(Ending::told(CloseCode::RESTART, join.to_string(), "stopping"));
+            }
             NotOpened::Undecided => {
-                return Err(Ending::told(CloseCode::TRY_LATER, "nobody could say in time whether you may", "undecided"));
+                return Err(Ending::told(
+                    CloseCode::TRY_LATER,
+                    "nobody could say in time whether you may",
+                    "undecided",
+                ));
             }
         };
         crate::metrics::refusal(counted_as);
@@ -260,7 +308,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         Ok(())
     }
 
-    async fn renewed(&mut self, number: SeatNumber, token: String, renewed: Result<Admission, NotOpened>) -> Result<(), Ending> {
+    async fn renewed(
+        &mut self,
+        number: SeatNumber,
+        token: String,
+        renewed: Result<Admission, NotOpened>,
+    ) -> Result<(), Ending> {
         let Some((address, document)) = self.seats.names(number) else { return Ok(()) };
         let Some(State::Joined(member)) = self.seats.state_mut(number) else { return Ok(()) };
         let renewed = match renewed {
@@ -277,7 +330,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                 return self.end_access(number);
             }
         };
-        if renewed.scope != member.admission.scope && member.joined.set_scope(renewed.scope).await.is_err() {
+        if renewed.scope != member.admission.scope
+            && member.joined.set_scope(renewed.scope).await.is_err()
+        {
             return self.link.room_gone();
         }
         member.renewal = Renewal::of(&renewed, token);
@@ -309,7 +364,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
     /// A message of an open document that cannot be taken: that document ends, the others stay.
     fn refuse_message(&mut self, number: SeatNumber, why: Malformed) -> Result<(), Ending> {
         crate::metrics::refusal("message");
-        let Ending::Told { code, reason, counted_as } = Ending::from(Fault::Malformed(why)) else { return Ok(()) };
+        let Ending::Told { code, reason, counted_as } = Ending::from(Fault::Malformed(why)) else {
+            return Ok(());
+        };
         if self.tells_version {
             self.close_document(number, &reason);
             return Ok(());
@@ -337,7 +394,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             self.close_document(number, closing.reason);
             return Ok(());
         }
-        let code = if closing.code == CloseCode::UNAUTHORIZED { CloseCode::RESET } else { closing.code };
+        let code =
+            if closing.code == CloseCode::UNAUTHORIZED { CloseCode::RESET } else { closing.code };
         Err(told_to(Closing { code, ..closing }))
     }
 
@@ -348,7 +406,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         self.say(&address, &Message::Close { reason: Some(reason) });
     }
 
-    async fn deliver(&mut self, number: SeatNumber, joined: &Joined, message: FromPeer) -> Result<(), Ending> {
+    async fn deliver(
+        &mut self,
+        number: SeatNumber,
+        joined: &Joined,
+        message: FromPeer,
+    ) -> Result<(), Ending> {
         match self.link.deliver(number, joined, message).await {
             Ok(()) => Ok(()),
             Err(Interrupted::Close(closing)) => self.close(closing),

@@ -95,8 +95,18 @@ impl Meter {
         let second = *header.get(1)?;
         let mask = if second & 0x80 == 0 { 0 } else { 4 };
         let (len, len_bytes) = match second & 0x7f {
-            126 => (header.get(2..4).map(|bytes| bytes.iter().fold(0, |len, byte| len << 8 | u64::from(*byte))), 2),
-            127 => (header.get(2..10).map(|bytes| bytes.iter().fold(0, |len, byte| len << 8 | u64::from(*byte))), 8),
+            126 => (
+                header
+                    .get(2..4)
+                    .map(|bytes| bytes.iter().fold(0, |len, byte| len << 8 | u64::from(*byte))),
+                2,
+            ),
+            127 => (
+                header
+                    .get(2..10)
+                    .map(|bytes| bytes.iter().fold(0, |len, byte| len << 8 | u64::from(*byte))),
+                8,
+            ),
             short => (Some(u64::from(short)), 0),
         };
         len.filter(|_| header.len() == 2 + len_bytes + mask)
@@ -114,12 +124,17 @@ impl Meter {
                 (self.control_since, self.control_frames) = (now, 0);
             }
             self.control_frames += 1;
-            return if self.control_frames > CONTROL_FRAMES_PER_SECOND { Err(Fault::ControlFlood) } else { Ok(()) };
+            return if self.control_frames > CONTROL_FRAMES_PER_SECOND {
+                Err(Fault::ControlFlood)
+            } else {
+                Ok(())
+            };
         }
         self.ends_message = self.header[0] & 0x80 != 0;
         let message = self.message.get_or_insert(InProgress { since: now, bytes: 0, fragments: 0 });
         message.fragments += 1;
-        let needless = message.fragments > FREE_FRAGMENTS && message.bytes < u64::from(message.fragments) * SMALLEST_FRAGMENT;
+        let needless = message.fragments > FREE_FRAGMENTS
+            && message.bytes < u64::from(message.fragments) * SMALLEST_FRAGMENT;
         if needless { Err(Fault::Fragments) } else { Ok(()) }
     }
 
@@ -133,7 +148,11 @@ impl Meter {
 
     /// When the message in progress is too late.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.message.map(|message| message.since + ASSEMBLY + Duration::from_secs(message.bytes / SLOWEST_UPLOAD_PER_SECOND))
+        self.message.map(|message| {
+            message.since
+                + ASSEMBLY
+                + Duration::from_secs(message.bytes / SLOWEST_UPLOAD_PER_SECOND)
+        })
     }
 
     /// We have not been reading, so the message in progress could not come.

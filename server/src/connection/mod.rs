@@ -18,7 +18,7 @@ pub(crate) use registry::{Place, Registry};
 
 use crate::Edge;
 use crate::access::{Admission, Ask, Denied, DocumentName};
-use crate::outbox::{Closing, Outbox, Outgoing, OutboxTail, SeatNumber, outbox};
+use crate::outbox::{Closing, Outbox, OutboxTail, Outgoing, SeatNumber, outbox};
 use crate::room::event::{FromPeer, PeerId};
 use crate::rooms::{JoinError, Joined, Seat};
 use bytes::Bytes;
@@ -71,13 +71,21 @@ pub(crate) enum Line {
 }
 
 /// The whole life of one WebSocket. `early` is what the client sent before it could know that it may.
-pub(crate) async fn serve<S>(edge: Arc<Edge>, place: Place, io: S, early: Bytes, remote: IpAddr, line: Line)
-where
+pub(crate) async fn serve<S>(
+    edge: Arc<Edge>,
+    place: Place,
+    io: S,
+    early: Bytes,
+    remote: IpAddr,
+    line: Line,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let connection = place.number;
     let (max_message, keep_alive): (_, &'static [u8]) = match line {
-        Line::Hocuspocus => (MAX_MESSAGE_BEFORE_AUTH, &commonplace_protocol::hocuspocus::KEEP_ALIVE),
+        Line::Hocuspocus => {
+            (MAX_MESSAGE_BEFORE_AUTH, &commonplace_protocol::hocuspocus::KEEP_ALIVE)
+        }
         Line::YWebsocket { .. } => (MAX_MESSAGE_AFTER_AUTH, &commonplace_protocol::yws::KEEP_ALIVE),
     };
     let Ok(socket) = Socket::new(io, &early, max_message) else { return };
@@ -86,16 +94,31 @@ where
     crate::metrics::connection_opened();
     let (outbox, tail) = outbox();
     place.register(&outbox);
-    let mut link = Link { socket, heart: Heart::new(keep_alive), outbox, tail, postponed: None, edge, remote, number: connection };
+    let mut link = Link {
+        socket,
+        heart: Heart::new(keep_alive),
+        outbox,
+        tail,
+        postponed: None,
+        edge,
+        remote,
+        number: connection,
+    };
     let ending = match line {
         Line::Hocuspocus => hocuspocus::run(&mut link).await,
         Line::YWebsocket { document, token } => yws::run(&mut link, document, token).await,
     };
     crate::metrics::connection_closed(ending.counted_as());
     match &ending {
-        Ending::Cut(Fault::TakesNothing) => warn!(connection, %remote, waiting_bytes = link.outbox.bytes(), "a peer that takes nothing is cut"),
-        Ending::Told { code, reason, .. } => info!(connection, %remote, code = code.0, %reason, "a connection is closed"),
-        Ending::ByClient | Ending::Cut(_) => info!(connection, %remote, why = ending.counted_as(), "a connection ends"),
+        Ending::Cut(Fault::TakesNothing) => {
+            warn!(connection, %remote, waiting_bytes = link.outbox.bytes(), "a peer that takes nothing is cut")
+        }
+        Ending::Told { code, reason, .. } => {
+            info!(connection, %remote, code = code.0, %reason, "a connection is closed")
+        }
+        Ending::ByClient | Ending::Cut(_) => {
+            info!(connection, %remote, why = ending.counted_as(), "a connection ends")
+        }
     }
     link.say_goodbye(&ending).await;
 }
@@ -131,7 +154,12 @@ enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Waits for the next event. With `is_reading` false no message is taken from the socket.
-    fn poll_event(&mut self, cx: &mut Context<'_>, is_reading: bool, wake_at: Option<Instant>) -> Poll<Event> {
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_reading: bool,
+        wake_at: Option<Instant>,
+    ) -> Poll<Event> {
         let is_reading = is_reading && self.socket.may_read();
         if let Poll::Ready(event) = self.poll_write(cx) {
             return Poll::Ready(event);
@@ -163,7 +191,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             while self.socket.wants_frame() && !is_empty {
                 match self.tail.poll_next(cx) {
                     Poll::Ready(Some(Outgoing::Frame(frame))) => self.socket.send(frame),
-                    Poll::Ready(Some(Outgoing::Close(closing))) => return Poll::Ready(Event::Close(closing)),
+                    Poll::Ready(Some(Outgoing::Close(closing))) => {
+                        return Poll::Ready(Event::Close(closing));
+                    }
                     Poll::Ready(None) | Poll::Pending => is_empty = true,
                 }
             }
@@ -178,25 +208,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Waits for something a message needs, without reading more, while writing goes on. A close of `seat` (or of the socket) cuts it short.
-    async fn while_writing<F: Future>(&mut self, seat: Option<SeatNumber>, future: F) -> Result<F::Output, Interrupted> {
+    async fn while_writing<F: Future>(
+        &mut self,
+        seat: Option<SeatNumber>,
+        future: F,
+    ) -> Result<F::Output, Interrupted> {
         let mut future = pin!(future);
         let mut was_drained = false;
         let output = poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            if let Poll::Ready(Err(fault)) = self.heart.poll_beat(cx, &mut self.socket, false, None) {
+            if let Poll::Ready(Err(fault)) = self.heart.poll_beat(cx, &mut self.socket, false, None)
+            {
                 return Poll::Ready(Err(Interrupted::Over(fault.into())));
             }
             while self.postponed.is_none() {
                 match self.poll_write(cx) {
-                    Poll::Ready(Event::Close(closing)) if closing.seat.is_none() || closing.seat == seat => {
+                    Poll::Ready(Event::Close(closing))
+                        if closing.seat.is_none() || closing.seat == seat =>
+                    {
                         return Poll::Ready(Err(Interrupted::Close(closing)));
                     }
                     Poll::Ready(Event::Close(closing)) => self.postponed = Some(closing),
-                    Poll::Ready(Event::Over(ending)) => return Poll::Ready(Err(Interrupted::Over(ending))),
+                    Poll::Ready(Event::Over(ending)) => {
+                        return Poll::Ready(Err(Interrupted::Over(ending)));
+                    }
                     Poll::Ready(Event::Drained) => was_drained = true,
-                    Poll::Ready(Event::Message(_) | Event::Due) | Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Event::Message(_) | Event::Due) | Poll::Pending => {
+                        return Poll::Pending;
+                    }
                 }
             }
             match self.socket.poll_write(cx) {
@@ -213,7 +254,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Hands a message to a room, and waits while its inbox is full: the one place where an edit may wait, and only its sender does.
-    async fn deliver(&mut self, seat: SeatNumber, room: &Joined, message: FromPeer) -> Result<(), Interrupted> {
+    async fn deliver(
+        &mut self,
+        seat: SeatNumber,
+        room: &Joined,
+        message: FromPeer,
+    ) -> Result<(), Interrupted> {
         let sent = {
             let mut send = pin!(room.send(message));
             // The usual case costs nothing but one poll.
@@ -235,7 +281,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn ask(&self, document: &DocumentName, token: &str) -> Ask {
-        Ask { document: document.clone(), token: token.to_owned(), remote: self.remote, connection: self.number }
+        Ask {
+            document: document.clone(),
+            token: token.to_owned(),
+            remote: self.remote,
+            connection: self.number,
+        }
     }
 
     /// The last words, as far as the client lets us: everything queued, a close frame, and a moment for its answer.
@@ -297,7 +348,12 @@ struct Opened {
 }
 
 /// Asks who this is, tells the client, takes the seat. Independent of the connection's own state, so that several can be under way.
-async fn open<T>(edge: Arc<Edge>, ask: Ask, seat: impl FnOnce(&Admission) -> Seat, tell: T) -> Result<Opened, NotOpened>
+async fn open<T>(
+    edge: Arc<Edge>,
+    ask: Ask,
+    seat: impl FnOnce(&Admission) -> Seat,
+    tell: T,
+) -> Result<Opened, NotOpened>
 where
     T: FnOnce(&Admission),
 {

@@ -62,8 +62,11 @@ impl Registry {
             places.is_closing = true;
             places.outboxes.drain().map(|(_, outbox)| outbox).collect()
         };
-        let batches_a_second = usize::try_from(Duration::from_secs(1).as_millis() / BATCH_EVERY.as_millis()).unwrap_or(1);
-        let batches = usize::try_from(CLOSING_WINDOW.as_millis() / BATCH_EVERY.as_millis()).unwrap_or(1);
+        let batches_a_second =
+            usize::try_from(Duration::from_secs(1).as_millis() / BATCH_EVERY.as_millis())
+                .unwrap_or(1);
+        let batches =
+            usize::try_from(CLOSING_WINDOW.as_millis() / BATCH_EVERY.as_millis()).unwrap_or(1);
         let batch = (CLOSED_PER_SECOND / batches_a_second).max(outboxes.len().div_ceil(batches));
         let mut first = true;
         for batch in outboxes.chunks(batch) {

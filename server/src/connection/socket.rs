@@ -96,9 +96,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let now = Instant::now();
         let mut meter = Meter::new(now);
         meter.saw(early, now)?;
-        let codec = WebSocketContext::from_partially_read(early.to_vec(), Role::Server, Some(config(max_message)));
+        let codec = WebSocketContext::from_partially_read(
+            early.to_vec(),
+            Role::Server,
+            Some(config(max_message)),
+        );
         let queue = Queue::default();
-        Ok(Self { io, codec, meter, queue, heard_at: now, sent_at: now, moved_at: now, took_big_message: false, is_broken: false })
+        Ok(Self {
+            io,
+            codec,
+            meter,
+            queue,
+            heard_at: now,
+            sent_at: now,
+            moved_at: now,
+            took_big_message: false,
+            is_broken: false,
+        })
     }
 
     /// From now on messages up to this size are taken. A frame above it is refused when its header arrives, before it is buffered.
@@ -113,8 +127,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Fault>> {
         let now = Instant::now();
         loop {
-            let mut pipe =
-                Pipe { io: &mut self.io, cx, now, meter: &mut self.meter, queue: &mut self.queue, heard_at: &mut self.heard_at, fault: None };
+            let mut pipe = Pipe {
+                io: &mut self.io,
+                cx,
+                now,
+                meter: &mut self.meter,
+                queue: &mut self.queue,
+                heard_at: &mut self.heard_at,
+                fault: None,
+            };
             let read = self.codec.read(&mut pipe);
             let fault = pipe.fault;
             match read {
@@ -126,7 +147,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 // The next turn writes the answer.
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => {}
                 Ok(Message::Text(_) | Message::Frame(_)) => return Poll::Ready(Err(Fault::Text)),
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Poll::Ready(Ok(Incoming::Goodbye)),
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                    return Poll::Ready(Ok(Incoming::Goodbye));
+                }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.give_back_buffer();
                     return Poll::Pending;
@@ -163,11 +186,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
         let mut bytes = [0; 10];
         let mut rest = bytes.as_mut_slice();
-        header.format(message.len() as u64, &mut rest).expect("an unmasked header is at most 10 bytes");
+        header
+            .format(message.len() as u64, &mut rest)
+            .expect("an unmasked header is at most 10 bytes");
         let left = rest.len();
         crate::metrics::frame_sent(message.len());
         self.sent_at = now;
-        self.push(OutFrame { header: bytes, header_len: u8::try_from(bytes.len() - left).unwrap_or(0), body: message }, now);
+        self.push(
+            OutFrame {
+                header: bytes,
+                header_len: u8::try_from(bytes.len() - left).unwrap_or(0),
+                body: message,
+            },
+            now,
+        );
     }
 
     /// Queues a ping, unless something waits already: then the peer has other things to answer to.
@@ -274,7 +306,8 @@ fn fault_of(error: &Error) -> Fault {
     match error {
         Error::Capacity(_) => Fault::TooBig,
         Error::Utf8(_) => Fault::Text,
-        Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => Fault::Vanished,
+        Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)
+        | Error::Io(_) => Fault::Vanished,
         _ => Fault::NotWebSocket,
     }
 }

@@ -4,7 +4,10 @@
 //! before it is known who it is.
 
 use super::ending::{Ending, Fault};
-use super::{Event, Interrupted, Link, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer, open, sync_for_room, told_to};
+use super::{
+    Event, Interrupted, Link, NotOpened, Opened, Renewal, admit, kept, log_refusal, next_peer,
+    open, sync_for_room, told_to,
+};
 use crate::access::DocumentName;
 use crate::outbox::SeatNumber;
 use crate::room::event::{Dialect, FromPeer};
@@ -22,7 +25,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// The only seat.
 const SEAT: SeatNumber = 0;
 
-pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: DocumentName, token: String) -> Ending {
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    document: DocumentName,
+    token: String,
+) -> Ending {
     let ending = match seated(link, &document, &token).await {
         Ok(opened) => stay(link, &document, &token, opened).await,
         Err(ending) => ending,
@@ -33,7 +40,11 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, d
     ending
 }
 
-async fn seated<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: &DocumentName, token: &str) -> Result<Opened, Ending> {
+async fn seated<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    document: &DocumentName,
+    token: &str,
+) -> Result<Opened, Ending> {
     let outbox = link.outbox.for_seat(SEAT);
     let seat = |admission: &crate::access::Admission| Seat {
         peer: next_peer(),
@@ -58,10 +69,20 @@ async fn seated<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document:
 fn refusal<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, why: NotOpened) -> Ending {
     let (code, reason, counted_as) = match why {
         NotOpened::Denied(denied) => (CloseCode::FORBIDDEN, denied.reason, "denied"),
-        NotOpened::Join(join @ JoinError::SetAside(_)) => (CloseCode::SET_ASIDE, join.to_string(), "set_aside"),
-        NotOpened::Join(join @ JoinError::Later(_)) => (CloseCode::TRY_LATER, join.to_string(), "join_later"),
-        NotOpened::Join(join @ JoinError::Stopping) => (CloseCode::RESTART, join.to_string(), "stopping"),
-        NotOpened::Undecided => (CloseCode::TRY_LATER, "nobody could say in time whether you may".to_owned(), "undecided"),
+        NotOpened::Join(join @ JoinError::SetAside(_)) => {
+            (CloseCode::SET_ASIDE, join.to_string(), "set_aside")
+        }
+        NotOpened::Join(join @ JoinError::Later(_)) => {
+            (CloseCode::TRY_LATER, join.to_string(), "join_later")
+        }
+        NotOpened::Join(join @ JoinError::Stopping) => {
+            (CloseCode::RESTART, join.to_string(), "stopping")
+        }
+        NotOpened::Undecided => (
+            CloseCode::TRY_LATER,
+            "nobody could say in time whether you may".to_owned(),
+            "undecided",
+        ),
     };
     crate::metrics::refusal(counted_as);
     if super::ending::is_permanent(code) {
@@ -77,7 +98,12 @@ fn ended(interrupted: Interrupted) -> Ending {
     }
 }
 
-async fn stay<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: &DocumentName, token: &str, opened: Opened) -> Ending {
+async fn stay<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut Link<S>,
+    document: &DocumentName,
+    token: &str,
+    opened: Opened,
+) -> Ending {
     let Opened { joined, mut admission, .. } = opened;
     let mut renewal = Renewal::of(&admission, String::new());
     let room = Arc::clone(&joined);
@@ -110,7 +136,10 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: &
             Event::Due => {
                 // The same token may still be good; whoever issued it knows.
                 let (edge, ask) = (Arc::clone(&link.edge), link.ask(document, token));
-                let renewed = match link.while_writing(Some(SEAT), Box::pin(async move { admit(&edge, &ask).await })).await {
+                let renewed = match link
+                    .while_writing(Some(SEAT), Box::pin(async move { admit(&edge, &ask).await }))
+                    .await
+                {
                     Ok(renewed) => renewed,
                     Err(interrupted) => return ended(interrupted),
                 };
@@ -125,7 +154,13 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, document: &
                         admission = renewed;
                         renewal = Renewal::of(&admission, String::new());
                     }
-                    Ok(_) | Err(_) => return Ending::told(CloseCode::UNAUTHORIZED, "your access has run out: sign in again", "expired"),
+                    Ok(_) | Err(_) => {
+                        return Ending::told(
+                            CloseCode::UNAUTHORIZED,
+                            "your access has run out: sign in again",
+                            "expired",
+                        );
+                    }
                 }
             }
             Event::Over(ending) => return ending,
@@ -139,7 +174,9 @@ fn for_room(message: &Bytes) -> Result<Option<FromPeer>, Malformed> {
         Message::Awareness(body) => FromPeer::Awareness(kept(message, body)),
         Message::QueryAwareness => FromPeer::QueryAwareness,
         Message::SyncStatus(body) => FromPeer::SyncStatus(kept(message, body)),
-        Message::PermissionDenied(_) => return Err(Malformed::UnknownTag { what: "message type", tag: 2 }),
+        Message::PermissionDenied(_) => {
+            return Err(Malformed::UnknownTag { what: "message type", tag: 2 });
+        }
         // An application's own, or nothing at all: no answer.
         Message::Private { .. } | Message::Padding => return Ok(None),
     }))
@@ -149,7 +186,11 @@ fn for_room(message: &Bytes) -> Result<Option<FromPeer>, Malformed> {
 fn refused_message(why: Malformed) -> Ending {
     crate::metrics::refusal("message");
     match why {
-        Malformed::TooLarge(what) => Ending::told(CloseCode::UPDATE_REFUSED, format!("{what} is larger than the published limit"), "too_large"),
+        Malformed::TooLarge(what) => Ending::told(
+            CloseCode::UPDATE_REFUSED,
+            format!("{what} is larger than the published limit"),
+            "too_large",
+        ),
         _ => Fault::Malformed(why).into(),
     }
 }

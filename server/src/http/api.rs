@@ -23,7 +23,10 @@ pub(super) async fn recent_notes(State(edge): State<Arc<Edge>>) -> Response {
         Ok(recent) => recent,
         Err(error) => {
             tracing::warn!(%error, "the recent notes cannot be listed");
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "The storage does not answer; try again.");
+            return refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The storage does not answer; try again.",
+            );
         }
     };
     let note = |log: &crate::store::LogInfo| {
@@ -31,5 +34,9 @@ pub(super) async fn recent_notes(State(edge): State<Arc<Edge>>) -> Response {
         Some(serde_json::json!({ "name": name, "changedAt": log.changed_at }))
     };
     let body = serde_json::json!({ "notes": recent.iter().filter_map(note).collect::<Vec<_>>() });
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body.to_string()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")],
+        body.to_string(),
+    )
+        .into_response()
 }

@@ -28,15 +28,28 @@ pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     };
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({ "ready": reason.is_none(), "reason": reason, "durability": durability });
-    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body.to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")],
+        body.to_string(),
+    )
+        .into_response()
 }
 
 /// On the main port only this computer may read the counters. A reverse proxy on this computer would make everybody look local, so a request
 /// that was passed on is refused.
-pub(super) async fn metrics_for_this_computer(Extension(remote): Extension<Remote>, headers: axum::http::HeaderMap) -> Response {
-    let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
+pub(super) async fn metrics_for_this_computer(
+    Extension(remote): Extension<Remote>,
+    headers: axum::http::HeaderMap,
+) -> Response {
+    let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
     if passed_on || !is_loopback(remote.0.ip()) {
-        return refuse(StatusCode::FORBIDDEN, "Metrics are for this computer; start the server with --metrics-listen to read them from elsewhere.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "Metrics are for this computer; start the server with --metrics-listen to read them from elsewhere.",
+        );
     }
     metrics().await
 }
@@ -44,7 +57,14 @@ pub(super) async fn metrics_for_this_computer(Extension(remote): Extension<Remot
 /// The counters, in Prometheus' text format.
 pub(super) async fn metrics() -> Response {
     match crate::metrics::render() {
-        Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")], text).into_response(),
+        Some(text) => (
+            [
+                (header::CONTENT_TYPE, "text/plain; version=0.0.4"),
+                (header::CACHE_CONTROL, "no-store"),
+            ],
+            text,
+        )
+            .into_response(),
         None => refuse(StatusCode::NOT_FOUND, "Another recorder collects this process' metrics."),
     }
 }

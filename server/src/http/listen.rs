@@ -60,7 +60,9 @@ pub(crate) async fn accept_loop(listener: TcpListener, router: Router, tasks: Ta
                     serve(stream, remote, router, stop, permit).await;
                 });
             }
-            Err(error) if is_the_peers(&error) => debug!(%error, "a connection ended before it began"),
+            Err(error) if is_the_peers(&error) => {
+                debug!(%error, "a connection ended before it began")
+            }
             Err(error) => {
                 if !std::mem::replace(&mut troubled, true) {
                     warn!(%error, "cannot accept connections now; trying again every {ACCEPT_PAUSE:?}");
@@ -75,7 +77,10 @@ pub(crate) async fn accept_loop(listener: TcpListener, router: Router, tasks: Ta
     }
 }
 
-async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> io::Result<(TcpStream, Remote, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, Remote, OwnedSemaphorePermit)> {
     let permit = Arc::clone(free).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, remote) = listener.accept().await?;
     Ok((stream, Remote(remote), permit))
@@ -83,13 +88,20 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> io::Result<(Tc
 
 /// Errors of one incoming connection, which say nothing about the next.
 fn is_the_peers(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
 }
 
 /// Small frames leave at once, and a peer that has vanished is noticed.
 fn prepare(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
-    let set = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)));
+    let set = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)));
     if let Err(error) = set {
         debug!(%error, "socket options could not be set");
     }
@@ -102,11 +114,12 @@ async fn serve(
     stop: tokio_util::sync::CancellationToken,
     permit: OwnedSemaphorePermit,
 ) {
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(remote);
-        router.clone().oneshot(request)
-    });
+    let service =
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(remote);
+            router.clone().oneshot(request)
+        });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)

@@ -27,7 +27,8 @@ const NOT_FOUND: &str = "<!doctype html><html lang=en><meta charset=utf-8><title
 /// Any path that is no other route.
 pub(super) async fn page(request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD have a meaning here.");
+        let mut response =
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD have a meaning here.");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
@@ -43,7 +44,12 @@ pub(super) async fn page(request: Request) -> Response {
 }
 
 fn html(status: StatusCode, page: &'static str) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], page).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")],
+        page,
+    )
+        .into_response()
 }
 
 fn file(name: &str, headers: &HeaderMap) -> Option<Response> {
@@ -57,7 +63,9 @@ fn file(name: &str, headers: &HeaderMap) -> Option<Response> {
         let mut response = Response::new(Body::empty());
         let body = match packed(name, headers) {
             Some((encoding, packed)) => {
-                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
                 packed
             }
             None => plain,
@@ -83,11 +91,16 @@ fn packed(name: &str, headers: &HeaderMap) -> Option<(&'static str, EmbeddedFile
     let takes = |encoding| {
         accepted.split(',').any(|offer| {
             let mut parts = offer.split(';').map(str::trim);
-            parts.next() == Some(encoding) && parts.all(|part| !matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+            parts.next() == Some(encoding)
+                && parts.all(|part| !matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
         })
     };
     [("br", "br"), ("gzip", "gz")].into_iter().find_map(|(encoding, ending)| {
-        if takes(encoding) { WebClient::get(&format!("{name}.{ending}")).map(|file| (encoding, file)) } else { None }
+        if takes(encoding) {
+            WebClient::get(&format!("{name}.{ending}")).map(|file| (encoding, file))
+        } else {
+            None
+        }
     })
 }
 

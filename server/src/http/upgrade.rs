@@ -47,7 +47,11 @@ impl Refusal {
                 "not_an_upgrade",
                 "This address is for Yjs clients, which speak WebSocket (RFC 6455, version 13): give it to your provider as its URL.",
             ),
-            Self::WrongVersion => (StatusCode::UPGRADE_REQUIRED, "websocket_version", "Only version 13 of the WebSocket protocol is spoken here."),
+            Self::WrongVersion => (
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket_version",
+                "Only version 13 of the WebSocket protocol is spoken here.",
+            ),
             Self::ForeignPage => (
                 StatusCode::FORBIDDEN,
                 "origin",
@@ -63,10 +67,24 @@ impl Refusal {
                 "document_name",
                 "A document name is 1 to 512 bytes of UTF-8 without control characters, and a token at most 8 KiB.",
             ),
-            Self::RefusedAMomentAgo => (StatusCode::FORBIDDEN, "refused_before", "You have been refused a moment ago; nothing has changed since."),
-            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping; try again."),
-            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full", "The server has as many connections as it may; try again later."),
-            Self::TooFast => (StatusCode::SERVICE_UNAVAILABLE, "too_fast", "Too many clients connect at this moment; try again."),
+            Self::RefusedAMomentAgo => (
+                StatusCode::FORBIDDEN,
+                "refused_before",
+                "You have been refused a moment ago; nothing has changed since.",
+            ),
+            Self::Stopping => {
+                (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping; try again.")
+            }
+            Self::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "full",
+                "The server has as many connections as it may; try again later.",
+            ),
+            Self::TooFast => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_fast",
+                "Too many clients connect at this moment; try again.",
+            ),
         }
     }
 
@@ -80,14 +98,20 @@ impl Refusal {
         }
         if status == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            response
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
         response
     }
 }
 
 /// `/sync`: the Hocuspocus framing, many documents on one socket.
-pub(super) async fn many_documents(State(edge): State<Arc<Edge>>, Extension(remote): Extension<Remote>, request: Request) -> Response {
+pub(super) async fn many_documents(
+    State(edge): State<Arc<Edge>>,
+    Extension(remote): Extension<Remote>,
+    request: Request,
+) -> Response {
     upgrade(&edge, remote, request, Line::Hocuspocus).unwrap_or_else(Refusal::response)
 }
 
@@ -99,9 +123,14 @@ pub(super) async fn one_document(
     request: Request,
 ) -> Response {
     let document = document_name(request.uri());
-    let token = query.0.into_iter().find_map(|(name, value)| (name == "token").then_some(value)).unwrap_or_default();
+    let token = query
+        .0
+        .into_iter()
+        .find_map(|(name, value)| (name == "token").then_some(value))
+        .unwrap_or_default();
     match document.filter(|_| token.len() <= MAX_TOKEN) {
-        Some(document) => upgrade(&edge, remote, request, Line::YWebsocket { document, token }).unwrap_or_else(Refusal::response),
+        Some(document) => upgrade(&edge, remote, request, Line::YWebsocket { document, token })
+            .unwrap_or_else(Refusal::response),
         None => Refusal::BadName.response(),
     }
 }
@@ -111,7 +140,12 @@ fn document_name(uri: &Uri) -> Option<DocumentName> {
     DocumentName::new(&percent_encoding::percent_decode_str(written).decode_utf8().ok()?)
 }
 
-fn upgrade(edge: &Arc<Edge>, remote: Remote, mut request: Request, line: Line) -> Result<Response, Refusal> {
+fn upgrade(
+    edge: &Arc<Edge>,
+    remote: Remote,
+    mut request: Request,
+    line: Line,
+) -> Result<Response, Refusal> {
     let answer = handshake(&request)?;
     let local = edge.options.listens_on_loopback.then_some(edge.options.door);
     check_origin(request.headers(), &edge.options.allow_origins, local)?;
@@ -138,7 +172,8 @@ fn upgrade(edge: &Arc<Edge>, remote: Remote, mut request: Request, line: Line) -
 
 /// The TCP socket itself, with what hyper has read ahead: from here on its buffers are ours alone.
 async fn raw_socket(on_upgrade: OnUpgrade, remote: IpAddr) -> Option<(TcpStream, bytes::Bytes)> {
-    let upgraded = on_upgrade.await.map_err(|error| debug!(%error, %remote, "an upgrade failed")).ok()?;
+    let upgraded =
+        on_upgrade.await.map_err(|error| debug!(%error, %remote, "an upgrade failed")).ok()?;
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
         Err(_) => {
@@ -151,7 +186,9 @@ async fn raw_socket(on_upgrade: OnUpgrade, remote: IpAddr) -> Option<(TcpStream,
 /// RFC 6455, section 4.2: checks what the client sent, and makes the 101.
 fn handshake(request: &Request) -> Result<Response, Refusal> {
     let headers = request.headers();
-    let is_upgrade = request.method() == Method::GET && has_token(headers, header::CONNECTION, "upgrade") && has_token(headers, header::UPGRADE, "websocket");
+    let is_upgrade = request.method() == Method::GET
+        && has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket");
     if !is_upgrade {
         return Err(Refusal::NotAnUpgrade);
     }
@@ -159,16 +196,24 @@ fn handshake(request: &Request) -> Result<Response, Refusal> {
         return Err(Refusal::WrongVersion);
     }
     // 16 bytes in base64 are 24 characters.
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24).ok_or(Refusal::NotAnUpgrade)?;
+    let key = headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .filter(|key| key.len() == 24)
+        .ok_or(Refusal::NotAnUpgrade)?;
     let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
     answer.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    answer.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(accept).expect("base64 fits a header"));
+    answer.insert(
+        header::SEC_WEBSOCKET_ACCEPT,
+        HeaderValue::try_from(accept).expect("base64 fits a header"),
+    );
     // Browsers give up when they offered subprotocols and none is chosen. They mean nothing here, so the first will do.
-    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|offered| offered.to_str().ok()?.split(',').next());
+    let offered = headers
+        .get(header::SEC_WEBSOCKET_PROTOCOL)
+        .and_then(|offered| offered.to_str().ok()?.split(',').next());
     if let Some(Ok(first)) = offered.map(|first| HeaderValue::from_str(first.trim())) {
         answer.insert(header::SEC_WEBSOCKET_PROTOCOL, first);
     }
@@ -177,7 +222,10 @@ fn handshake(request: &Request) -> Result<Response, Refusal> {
 
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
-    values.iter().filter_map(|value| value.to_str().ok()).any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+    values
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
 
 /// Browsers say which page a WebSocket comes from, and do not let pages lie; without this check any web site could use its visitor's access.
@@ -185,16 +233,34 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
 ///
 /// A sandbox on loopback also looks at the name it is addressed by (`local` is its door): a foreign site can make its own name point to this
 /// computer, and then is its "own" origin.
-fn check_origin(headers: &HeaderMap, allowed: &[Origin], local: Option<Door>) -> Result<(), Refusal> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-    if local == Some(Door::Sandbox) && !is_local_name(&host) && !allowed.iter().any(|origin| origin.authority() == host) {
+fn check_origin(
+    headers: &HeaderMap,
+    allowed: &[Origin],
+    local: Option<Door>,
+) -> Result<(), Refusal> {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if local == Some(Door::Sandbox)
+        && !is_local_name(&host)
+        && !allowed.iter().any(|origin| origin.authority() == host)
+    {
         return Err(Refusal::UnknownHost);
     }
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
-    let origin = origin.to_str().ok().and_then(Origin::parse).filter(|_| origins.next().is_none()).ok_or(Refusal::ForeignPage)?;
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(Origin::parse)
+        .filter(|_| origins.next().is_none())
+        .ok_or(Refusal::ForeignPage)?;
     // A proxy may have taken TLS off, so the scheme of the request is not known; the port that a scheme implies is not part of either name.
-    let own = host == origin.authority() || Origin::parse(&format!("http://{host}")).is_some_and(|own| own.authority() == origin.authority());
+    let own = host == origin.authority()
+        || Origin::parse(&format!("http://{host}"))
+            .is_some_and(|own| own.authority() == origin.authority());
     if own || allowed.contains(&origin) { Ok(()) } else { Err(Refusal::ForeignPage) }
 }
 

@@ -94,7 +94,8 @@ impl Member {
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { joined, admission, token } = opened;
         let room = Arc::clone(&joined);
-        let gone: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { room.gone().await });
+        let gone: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { room.gone().await });
         let renewal = Renewal::of(&admission, token);
         Self { joined, admission, renewal, was_asked: false, gone: Some(gone) }
     }
@@ -131,7 +132,11 @@ impl Seats {
     }
 
     /// Has `decision` polled, for as long as the seat exists.
-    pub(super) fn wait_for(&mut self, number: SeatNumber, decision: impl Future<Output = ProviderEvent> + Send + 'static) {
+    pub(super) fn wait_for(
+        &mut self,
+        number: SeatNumber,
+        decision: impl Future<Output = ProviderEvent> + Send + 'static,
+    ) {
         // One token overtakes another: only the newest counts.
         self.waiting.retain(|(waiting, _)| *waiting != number);
         self.waiting.push((number, Box::pin(decision)));
@@ -168,7 +173,9 @@ impl Seats {
     /// Whether the socket may be read: there is room for what a message could start or leave waiting.
     pub(super) fn has_room(&self) -> bool {
         let opening = |seat: &&Seat| matches!(seat.state, State::Anonymous { .. } | State::Opening);
-        self.kept < MOST_KEPT && self.kept_bytes < MOST_KEPT_BYTES && self.seats.iter().filter(opening).count() < MOST_OPENING
+        self.kept < MOST_KEPT
+            && self.kept_bytes < MOST_KEPT_BYTES
+            && self.seats.iter().filter(opening).count() < MOST_OPENING
     }
 
     /// Whether a document is open, or on its way.
@@ -179,7 +186,13 @@ impl Seats {
     pub(super) fn add(&mut self, address: Bytes, document: DocumentName) -> SeatNumber {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.seats.push(Seat { number, address, document, state: State::Opening, kept: Vec::new() });
+        self.seats.push(Seat {
+            number,
+            address,
+            document,
+            state: State::Opening,
+            kept: Vec::new(),
+        });
         number
     }
 
@@ -220,7 +233,8 @@ impl Seats {
     }
 
     pub(super) fn take_kept(&mut self, number: SeatNumber) -> Vec<Bytes> {
-        let kept = self.seat_mut(number).map(|seat| std::mem::take(&mut seat.kept)).unwrap_or_default();
+        let kept =
+            self.seat_mut(number).map(|seat| std::mem::take(&mut seat.kept)).unwrap_or_default();
         self.kept -= kept.len();
         self.kept_bytes -= kept.iter().map(Bytes::len).sum::<usize>();
         kept
@@ -231,7 +245,9 @@ impl Seats {
         let due = self.seats.iter().filter_map(|seat| match &seat.state {
             State::Anonymous { until } => Some(*until),
             // While a newer token is judged, nothing is due.
-            State::Joined(_) if self.waiting.iter().any(|(number, _)| *number == seat.number) => None,
+            State::Joined(_) if self.waiting.iter().any(|(number, _)| *number == seat.number) => {
+                None
+            }
             State::Joined(member) => member.wake_at(),
             State::Opening | State::Refused => None,
         });

@@ -40,7 +40,13 @@ fn frames_of_every_length_end_where_they_end_however_they_are_cut() {
 fn a_fragmented_message_ends_with_its_last_fragment_and_pings_may_come_between() {
     let now = Instant::now();
     let mut meter = Meter::new(now);
-    for (bytes, between) in [(frame(0x02, 3), false), (PING.to_vec(), false), (frame(0x00, 3), false), (frame(0x80, 3), true), (PING.to_vec(), true)] {
+    for (bytes, between) in [
+        (frame(0x02, 3), false),
+        (PING.to_vec(), false),
+        (frame(0x00, 3), false),
+        (frame(0x80, 3), true),
+        (PING.to_vec(), true),
+    ] {
         assert_eq!(meter.saw(&bytes, now), Ok(()));
         assert_eq!(meter.is_between_messages(), between);
     }
@@ -50,7 +56,8 @@ fn a_fragmented_message_ends_with_its_last_fragment_and_pings_may_come_between()
 fn ten_control_frames_a_second_and_no_more() {
     let now = Instant::now();
     let mut meter = Meter::new(now);
-    let flood = |meter: &mut Meter, now| (0..100).take_while(|_| meter.saw(PING, now).is_ok()).count();
+    let flood =
+        |meter: &mut Meter, now| (0..100).take_while(|_| meter.saw(PING, now).is_ok()).count();
     assert_eq!(flood(&mut meter, now), 10);
     assert_eq!(flood(&mut meter, now + Duration::from_secs(1)), 10);
 }

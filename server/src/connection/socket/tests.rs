@@ -46,11 +46,21 @@ async fn fault_after(bytes: &[u8]) -> Fault {
 async fn messages_come_in_whole_or_in_fragments() {
     let (mut socket, mut client) = pair();
     let large = vec![7; 200_000];
-    for bytes in [frame(0x82, b"one"), frame(0x02, b"t"), frame(0x89, b"ping"), frame(0x80, b"wo"), frame(0x82, &large), frame(0x82, b"")] {
+    for bytes in [
+        frame(0x82, b"one"),
+        frame(0x02, b"t"),
+        frame(0x89, b"ping"),
+        frame(0x80, b"wo"),
+        frame(0x82, &large),
+        frame(0x82, b""),
+    ] {
         client.write_all(&bytes).await.expect("the pipe is wide");
     }
     for expected in [&b"one"[..], b"two", &large, b""] {
-        assert_eq!(read(&mut socket).await, Ok(Incoming::Message(Bytes::copy_from_slice(expected))));
+        assert_eq!(
+            read(&mut socket).await,
+            Ok(Incoming::Message(Bytes::copy_from_slice(expected)))
+        );
     }
     poll_fn(|cx| socket.poll_write(cx)).await.expect("the pipe is wide");
     let mut pong = [0; 6];
@@ -65,7 +75,11 @@ async fn the_buffer_of_a_large_message_is_given_back_and_nothing_is_lost_by_it()
     for round in 0..3 {
         let two = [frame(0x82, &large), frame(0x82, b"next")].concat();
         client.write_all(&two).await.expect("the pipe is wide");
-        assert_eq!(read(&mut socket).await, Ok(Incoming::Message(large.clone().into())), "round {round}");
+        assert_eq!(
+            read(&mut socket).await,
+            Ok(Incoming::Message(large.clone().into())),
+            "round {round}"
+        );
         assert!(socket.took_big_message);
         assert_eq!(read(&mut socket).await, Ok(Incoming::Message(Bytes::from_static(b"next"))));
         // Half a message waits: the buffer has to stay.
@@ -174,8 +188,15 @@ async fn our_close_comes_behind_what_waits_and_waits_for_the_answer() {
     let mut bytes = [0; 10];
     client.read_exact(&mut bytes).await.expect("two frames");
     assert_eq!(&bytes, b"\x82\x01x\x88\x05\x03\xf4bye");
-    assert!(tokio::time::timeout(Duration::from_millis(1), poll_fn(|cx| socket.poll_goodbye(cx))).await.is_err());
-    client.write_all(&[frame(0x82, b"late"), frame(0x88, &[0x03, 0xf4])].concat()).await.expect("the pipe is wide");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), poll_fn(|cx| socket.poll_goodbye(cx)))
+            .await
+            .is_err()
+    );
+    client
+        .write_all(&[frame(0x82, b"late"), frame(0x88, &[0x03, 0xf4])].concat())
+        .await
+        .expect("the pipe is wide");
     poll_fn(|cx| socket.poll_goodbye(cx)).await;
 }
 

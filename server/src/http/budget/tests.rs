@@ -5,7 +5,9 @@ const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 #[tokio::test(start_paused = true)]
 async fn a_burst_passes_and_then_the_rate_holds() {
     let budget = UpgradeBudget::new();
-    let passed = |budget: &UpgradeBudget| (0..UPGRADE_BURST * 2).take_while(|_| budget.take().is_ok()).count();
+    let passed = |budget: &UpgradeBudget| {
+        (0..UPGRADE_BURST * 2).take_while(|_| budget.take().is_ok()).count()
+    };
     assert_eq!(passed(&budget), UPGRADE_BURST as usize);
     assert!(budget.take().expect_err("the bucket is empty") <= Duration::from_millis(2));
     tokio::time::advance(Duration::from_secs(1)).await;

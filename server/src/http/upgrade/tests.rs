@@ -51,8 +51,16 @@ fn a_sandbox_on_this_computer_answers_only_under_its_own_names() {
         let origin = format!("http://{host}");
         let with_origin = headers(&[("host", host), ("origin", &origin)]);
         let expected_with_origin = if host == "notes.example.org" { Ok(()) } else { expected };
-        assert_eq!(check_origin(&with_origin, &allowed, Some(Door::Sandbox)), expected_with_origin, "{host}");
-        assert_eq!(check_origin(&headers(&[("host", host)]), &allowed, Some(Door::Sandbox)), expected, "{host}");
+        assert_eq!(
+            check_origin(&with_origin, &allowed, Some(Door::Sandbox)),
+            expected_with_origin,
+            "{host}"
+        );
+        assert_eq!(
+            check_origin(&headers(&[("host", host)]), &allowed, Some(Door::Sandbox)),
+            expected,
+            "{host}"
+        );
     }
 }
 
@@ -90,7 +98,10 @@ fn the_handshake_is_checked_and_answered() {
     let answer = ask(&|_| ()).expect("a good handshake");
     // The example of RFC 6455, section 1.3.
     assert_eq!(answer.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    assert_eq!((answer.status(), &answer.headers()["sec-websocket-protocol"]), (StatusCode::SWITCHING_PROTOCOLS, &HeaderValue::from_static("first")));
+    assert_eq!(
+        (answer.status(), &answer.headers()["sec-websocket-protocol"]),
+        (StatusCode::SWITCHING_PROTOCOLS, &HeaderValue::from_static("first"))
+    );
     for (name, refusal) in [
         ("connection", Refusal::NotAnUpgrade),
         ("upgrade", Refusal::NotAnUpgrade),
