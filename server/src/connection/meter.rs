@@ -63,6 +63,7 @@ impl Meter {
 
     /// Watches what has arrived.
     pub(super) fn saw(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Fault> {
+        let mut verdict = Ok(());
         while let Some((&first, rest)) = bytes.split_first() {
             if self.body_left > 0 {
                 let len = usize::try_from(self.body_left).unwrap_or(usize::MAX).min(bytes.len());
@@ -78,7 +79,7 @@ impl Meter {
                 self.header_len += 1;
                 bytes = rest;
                 match self.body_len() {
-                    Some(len) => self.frame_begins(len, now)?,
+                    Some(len) => verdict = verdict.and(self.frame_begins(len, now)),
                     None => continue,
                 }
             }
@@ -86,7 +87,7 @@ impl Meter {
                 self.frame_ends();
             }
         }
-        Ok(())
+        verdict
     }
 
     /// The length of the frame's body, once the header is whole (RFC 6455, section 5.2).
