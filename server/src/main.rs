@@ -1,3 +1,280 @@
 //! The process edge: everything else starts from `commonplace::run`.
 
-fn main() {}
+use clap::Parser;
+use commonplace::access::{Access, Sandbox, Shut};
+use commonplace::config::{Cli, Command, Door, LogFormat, ServeArgs, Settings, is_loopback};
+use commonplace::shutdown::Tasks;
+use commonplace::store::Store;
+use commonplace::store::crash::CrashMarkers;
+use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
+use commonplace::{Listeners, Options, run};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+/// A mistake on the command line or in the environment (`EX_USAGE`).
+const WRONG_USE: u8 = 64;
+
+/// The address or the data folder is not to be had (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
+
+/// The storage failed (`EX_IOERR`).
+const STORAGE_FAILED: u8 = 74;
+
+/// yrs walks documents recursively, on whatever thread applies an update. Address space only; it is not touched until it is needed.
+const STACK: usize = 64 * 1024 * 1024;
+
+/// Work on one document that takes longer than this will not end any more. The process does instead, and the document is marked.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// How often somebody looks for such work.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Blocking work that is still running when everything else has stopped.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { WRONG_USE } else { 0 };
+            // Help that cannot be printed has nobody to read it.
+            error.print().ok();
+            return ExitCode::from(code);
+        }
+    };
+    match cli.command {
+        Command::Serve(args) => serve(&args),
+        other => {
+            say(&format!("{other:?} is not there yet"));
+            ExitCode::from(WRONG_USE)
+        }
+    }
+}
+
+fn serve(args: &ServeArgs) -> ExitCode {
+    let settings = match Settings::from_args(args) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            say(&format!("{mistakes}\n\ncommonplace serve --help explains the options."));
+            return ExitCode::from(WRONG_USE);
+        }
+    };
+    start_logging(settings.log);
+    raise_file_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&format!("the threads cannot be started: {error}"));
+            return ExitCode::from(UNAVAILABLE);
+        }
+    };
+    let code = runtime.block_on(Box::pin(serve_until_stopped(&settings)));
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    ExitCode::from(code)
+}
+
+async fn serve_until_stopped(settings: &Settings) -> u8 {
+    let listeners = match bind(settings).await {
+        Ok(listeners) => listeners,
+        Err(refused) => {
+            say(&refused);
+            return UNAVAILABLE;
+        }
+    };
+    let data = settings.data.clone();
+    let opened =
+        tokio::task::spawn_blocking(move || SqliteStore::open(&data, SqliteOptions::default()));
+    let store = match opened.await {
+        Ok(Ok(store)) => store,
+        Ok(Err(error)) => {
+            say(&error.to_string());
+            return UNAVAILABLE;
+        }
+        Err(error) => {
+            say(&format!("the storage cannot be opened: {error}"));
+            return STORAGE_FAILED;
+        }
+    };
+    let tasks = Tasks::new();
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            say(&format!("signals cannot be heard: {error}"));
+            return UNAVAILABLE;
+        }
+    };
+    tasks.spawn(signals.stop_on_the_first(tasks.clone()));
+    tasks.spawn(watch_for_stuck_work(store.crash_markers(), tasks.clone()));
+    let fatal = store.fatal();
+    let markers = Some(store.crash_markers());
+    let access: Arc<dyn Access> = match settings.door {
+        Door::Sandbox => Arc::new(Sandbox),
+        Door::Shut => Arc::new(Shut),
+    };
+    announce(settings, &listeners);
+    let options = Options::from(settings);
+    let as_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    // Cancel safety: when the storage has failed nothing can be saved by going on; the process ends.
+    let ended = tokio::select! {
+        ended = Box::pin(run(listeners, options, as_store, markers, access, tasks)) => ended,
+        reason = fatal => {
+            error!(reason, "the storage has failed; nothing more is acknowledged");
+            say(&format!("the storage has failed: {reason}\nEverything that was acknowledged is safe. Look at the disk, then start again."));
+            return STORAGE_FAILED;
+        }
+    };
+    store.close().await;
+    match ended {
+        Ok(_) => 0,
+        Err(error) => {
+            say(&format!("the server ended: {error}"));
+            UNAVAILABLE
+        }
+    }
+}
+
+async fn bind(settings: &Settings) -> Result<Listeners, String> {
+    let refused = |address, error: io::Error| {
+        format!(
+            "{address} cannot be listened on: {error}\nIs another server running? --listen chooses another port."
+        )
+    };
+    let main = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| refused(settings.listen, error))?;
+    let metrics = match settings.metrics_listen {
+        Some(address) => {
+            Some(TcpListener::bind(address).await.map_err(|error| refused(address, error))?)
+        }
+        None => None,
+    };
+    Ok(Listeners { main, metrics })
+}
+
+/// One line with the address to open; for people it goes where they look, for machines into the log.
+fn announce(settings: &Settings, listeners: &Listeners) {
+    let Ok(address) = listeners.main.local_addr() else { return };
+    let door = match settings.door {
+        Door::Sandbox if is_loopback(address.ip()) => "for everyone on this computer",
+        Door::Sandbox => "for everyone who can reach this computer",
+        Door::Shut => "for nobody: start with --open to try it out",
+    };
+    let host = if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    match settings.log {
+        LogFormat::Human => print(&format!(
+            "Commonplace is open {door}: http://{host}  (data in {})",
+            settings.data.display()
+        )),
+        LogFormat::Json => info!(%address, data = %settings.data.display(), door, "serving"),
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// The first signal stops the server in order. Whoever sends a second one does not want to wait.
+    async fn stop_on_the_first(mut self, tasks: Tasks) {
+        let stopping = tasks.stopping();
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = self.next() => {}
+        }
+        tasks.stop();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this waits for a signal after everything it could be tracked by has stopped"
+        )]
+        drop(tokio::spawn(async move {
+            self.next().await;
+            warn!("a second signal: stopping at once");
+            #[expect(
+                clippy::exit,
+                reason = "`main` ends the process; what was acknowledged is stored"
+            )]
+            std::process::exit(130);
+        }));
+    }
+}
+
+/// A document whose update never comes to an end would hold its thread for ever. The mark on disk tells the next process which one it was.
+async fn watch_for_stuck_work(markers: Arc<CrashMarkers>, tasks: Tasks) {
+    let stopping = tasks.stopping();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if let Some((log, running)) = markers.longest_running()
+            && running > STUCK_AFTER
+        {
+            error!(%log, ?running, "work on a document does not come to an end; the process has to be restarted");
+            #[expect(
+                clippy::exit,
+                reason = "a thread that never returns cannot be stopped in any other way"
+            )]
+            std::process::exit(STORAGE_FAILED.into());
+        }
+    }
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Human => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Each WebSocket is a file descriptor: takes as many as the system allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => info!(file_descriptors = limit.current, "limit"),
+        Err(error) => warn!(%error, "the limit of open files stays as it is"),
+    }
+}
+
+fn say(words: &str) {
+    // Nobody listens, then.
+    writeln!(io::stderr(), "{words}").ok();
+}
+
+fn print(words: &str) {
+    // Nobody listens, then.
+    writeln!(io::stdout(), "{words}").ok();
+}

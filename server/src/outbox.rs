@@ -186,6 +186,11 @@ impl OutboxTail {
             && self.counts.refused.swap(false, Ordering::SeqCst)
     }
 
+    /// The refusal could not be reported now: [`OutboxTail::take_refusal`] will say so again.
+    pub fn put_refusal_back(&mut self) {
+        self.counts.refused.store(true, Ordering::SeqCst);
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

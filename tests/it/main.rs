@@ -1,0 +1,10 @@
+//! What does a client on a real socket see? One behaviour a file.
+
+mod documents;
+mod hocuspocus;
+mod limits;
+mod pages;
+mod stopping;
+mod tokens;
+mod upgrade;
+mod ywebsocket;
