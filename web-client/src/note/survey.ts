@@ -10,7 +10,7 @@ const RESERVED = new Set(['doc', 'text', 'ychange']);
 // Names under which the editor keeps its own behaviours; it holds one thing under each name.
 const BEHAVIOURS = new Set([
   'carets', 'clipboardTextSerializer', 'collaboration', 'commands', 'delete', 'drop', 'editable', 'focusEvents', 'keymap',
-  'keys', 'newerAttributes', 'paste', 'placeholder', 'tabindex', 'textDirection',
+  'keys', 'newerAttributes', 'paste', 'pasteLinks', 'placeholder', 'tabindex', 'textDirection',
 ]);
 const NAME = /^[A-Za-z][A-Za-z0-9_-]*$/;
 // The binding writes marks that may overlap themselves as `name--hash`.
