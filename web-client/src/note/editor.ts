@@ -3,6 +3,7 @@ import { Editor, Extension } from '@tiptap/core';
 import { Collaboration } from '@tiptap/extension-collaboration';
 import { Plugin } from '@tiptap/pm/state';
 import { Decoration, DecorationSet } from '@tiptap/pm/view';
+import { ySyncPluginKey } from '@tiptap/y-tiptap';
 import type { Awareness } from 'y-protocols/awareness';
 import type * as Y from 'yjs';
 import { Carets } from './carets';
@@ -10,6 +11,9 @@ import { schemaExtensions, type SchemaWords } from './extensions';
 import { Keys, type KeyOptions } from './keys';
 import { hrefFromTyped, safeHref } from './links';
 import type { Newer } from './survey';
+
+/** The origin of every transaction in which the editor writes to the document. */
+export const EDITOR_ORIGIN: unknown = ySyncPluginKey;
 
 export interface EditorWords extends SchemaWords {
   readonly label: string;

@@ -161,7 +161,6 @@ const Link = Mark.create({
   inclusive: false,
   addAttributes: () => ({
     href: { default: null, parseHTML: (element: HTMLElement) => safeHref(element.getAttribute('href')) },
-    title: { default: null },
   }),
   parseHTML: () => [{ tag: 'a[href]', getAttrs: (element) => (safeHref(element.getAttribute('href')) === null ? false : null) }],
   renderHTML: ({ mark }) => {

@@ -1,5 +1,4 @@
 // What is true of the note on this page? Owns the document, its link and its local copy, and tells the components.
-import { ySyncPluginKey } from '@tiptap/y-tiptap';
 import type { Awareness } from 'y-protocols/awareness';
 import * as Y from 'yjs';
 import { language, t } from '../i18n/index.svelte';
@@ -38,6 +37,7 @@ export class OpenNote {
   private facts: Facts = NO_FACTS;
   private timer: ReturnType<typeof setTimeout> | null = null;
   private closeEditor: (() => void) | null = null;
+  private editorOrigin: unknown = null;
   private titleTimer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(
@@ -56,9 +56,10 @@ export class OpenNote {
     this.schedule();
   }
 
-  /** The editor for the present phase, once made, is closed through this at once when it no longer fits. */
-  editorIs(close: (() => void) | null): void {
+  /** The editor for the present phase: `close` ends it at once when it no longer fits; `origin` marks what it writes. */
+  editorIs(close: (() => void) | null, origin: unknown): void {
     this.closeEditor = close;
+    this.editorOrigin = origin;
   }
 
   rename(me: Me): void {
@@ -97,7 +98,7 @@ export class OpenNote {
 
   private readonly beforeObservers = (transaction: Y.Transaction): void => {
     // What the editor itself writes, it can hold.
-    if (transaction.origin === ySyncPluginKey || this.phase.kind === 'opening') return;
+    if (this.phase.kind === 'opening' || (this.editorOrigin !== null && transaction.origin === this.editorOrigin)) return;
     this.look();
   };
 
