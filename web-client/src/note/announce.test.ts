@@ -1,3 +1,4 @@
+// Is the live region polite: one sentence for a burst, and time between sentences?
 import { expect, test } from 'vitest';
 import { Announcer, GAP_MS, SETTLE_MS, type Timers } from './announce';
 

@@ -1,3 +1,4 @@
+// Are only the nearest carets shown?
 import { expect, test } from 'vitest';
 import { MAX_CARETS, nearest } from './carets';
 

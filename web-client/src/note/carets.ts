@@ -9,6 +9,8 @@ import { personOf } from './presence';
 
 // Beyond this, carets are noise; the list of names still shows everyone.
 export const MAX_CARETS = 12;
+// Long enough to see who moved; then the name gives the line above back.
+const NAME_SHOWN_MS = 3_000;
 // Scrolling settles before the nearest are chosen anew.
 const CHOOSE_AGAIN_MS = 200;
 
@@ -65,6 +67,18 @@ export const Carets = Extension.create<CaretOptions>({
     const { awareness, nameless } = this.options;
     if (awareness === null) return [];
     let shown = new Set<number>();
+    const drawn = new Map<number, HTMLElement>();
+    const fading = new Map<number, ReturnType<typeof setTimeout>>();
+
+    /** Shows the name beside a caret for a while. */
+    const moved = (client: number): void => {
+      const caret = drawn.get(client);
+      if (caret === undefined) return;
+      caret.classList.add('moved');
+      const before = fading.get(client);
+      if (before !== undefined) clearTimeout(before);
+      fading.set(client, setTimeout(() => drawn.get(client)?.classList.remove('moved'), NAME_SHOWN_MS));
+    };
 
     const choose = (view: EditorView): void => {
       const placed: Placed[] = [];
@@ -78,7 +92,15 @@ export const Carets = Extension.create<CaretOptions>({
     const chooser = new Plugin({
       view: (view) => {
         let timer: ReturnType<typeof setTimeout> | null = null;
-        const onChange = (): void => choose(view);
+        const onChange = ({ updated, removed }: { readonly updated: readonly number[]; readonly removed: readonly number[] }): void => {
+          choose(view);
+          updated.forEach(moved);
+          for (const client of removed) {
+            drawn.delete(client);
+            clearTimeout(fading.get(client));
+            fading.delete(client);
+          }
+        };
         const onScroll = (): void => {
           timer ??= setTimeout(() => {
             timer = null;
@@ -93,6 +115,7 @@ export const Carets = Extension.create<CaretOptions>({
             awareness.off('change', onChange);
             window.removeEventListener('scroll', onScroll);
             if (timer !== null) clearTimeout(timer);
+            for (const each of fading.values()) clearTimeout(each);
           },
         };
       },
@@ -113,6 +136,8 @@ export const Carets = Extension.create<CaretOptions>({
           const { name, ink } = person(client);
           const caret = document.createElement('span');
           caret.className = `caret ink-${ink}`;
+          drawn.set(client, caret);
+          moved(client);
           // Others' carets are pictures; the list of people is what can be read out.
           caret.setAttribute('aria-hidden', 'true');
           const label = document.createElement('span');

@@ -1,3 +1,4 @@
+// Which addresses may a link lead to?
 import { describe, expect, test } from 'vitest';
 import { hrefFromTyped, safeHref } from './links';
 

@@ -1,3 +1,4 @@
+// Is my name remembered, and does forbidden storage cost nothing?
 import { expect, test } from 'vitest';
 import { keepMe, readMe } from './me';
 

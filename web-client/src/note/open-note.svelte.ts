@@ -121,7 +121,8 @@ export class OpenNote {
   }
 
   private onLink(facts: LinkFacts): void {
-    this.readOnly = facts.readOnly;
+    // Words typed after a refusal would reach nobody.
+    this.readOnly = facts.readOnly || facts.refused !== null;
     const { connected, synced, unsynced, turnedAway, refused } = facts;
     this.onFacts({ connected, synced, unsynced, turnedAway, refused });
   }

@@ -1,3 +1,4 @@
+// What is made of what others say about themselves?
 import { describe, expect, test } from 'vitest';
 import { colourOf, inkOf, INKS } from '../ui/inks';
 import { arrivals, cleanName, initials, MAX_NAME, peopleOf } from './presence';

@@ -1,3 +1,4 @@
+// Does a note read the same without the editor?
 import { describe, expect, test } from 'vitest';
 import * as Y from 'yjs';
 import { titleOf, toDom, toText } from './read';

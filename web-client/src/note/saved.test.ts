@@ -1,3 +1,4 @@
+// Does the label keep its rules, S1 to S7?
 import { describe, expect, test } from 'vitest';
 import { GRACE_MS, NO_FACTS, OPENING_MS, STALLED_MS, begin, nextCheck, sameLabel, step, type Facts, type Label, type SavedState } from './saved';
 

@@ -1,3 +1,4 @@
+// Is only a list of the right shape shown?
 import { expect, test } from 'vitest';
 import { recentNotes } from './recent';
 

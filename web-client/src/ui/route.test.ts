@@ -1,3 +1,4 @@
+// Do names and addresses lead to each other?
 import { describe, expect, test } from 'vitest';
 import { noteAddress, routeOf, slugOf } from './route';
 

@@ -1,19 +1,31 @@
 // When was that, as people say it: "6 minutes ago" with the clock, or the day once it is longer ago.
+// The words are our own: many browsers carry no Welsh dates.
+import type { Key } from '../i18n/index.svelte';
+
+export type Say = (key: Key, values?: Readonly<Record<string, string | number>>) => string;
 export type When = { readonly words: string; readonly clock: string | null };
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-export function whenOf(then: number, now: number, language: string): When {
-  const locale = language === 'en' ? 'en-GB' : language;
+const twoDigits = (value: number): string => String(value).padStart(2, '0');
+
+function relative(ago: number, say: Say): string {
+  if (ago < MINUTE) return say('when.now');
+  const minutes = Math.floor(ago / MINUTE);
+  if (ago < HOUR) return minutes === 1 ? say('when.minute') : say('when.minutes', { count: minutes });
+  const hours = Math.floor(ago / HOUR);
+  return hours === 1 ? say('when.hour') : say('when.hours', { count: hours });
+}
+
+export function whenOf(then: number, now: number, say: Say): When {
+  const date = new Date(then);
   // A clock that runs ahead of the server's must not speak of the future.
   const ago = Math.max(now - then, 0);
   if (ago >= DAY) {
-    return { words: new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'long', year: 'numeric' }).format(then), clock: null };
+    const month = say('when.months').split(' ')[date.getMonth()] ?? '';
+    return { words: say('when.day', { day: date.getDate(), month, year: date.getFullYear() }), clock: null };
   }
-  const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
-  const words =
-    ago < MINUTE ? relative.format(0, 'second') : ago < HOUR ? relative.format(-Math.floor(ago / MINUTE), 'minute') : relative.format(-Math.floor(ago / HOUR), 'hour');
-  return { words, clock: new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(then) };
+  return { words: relative(ago, say), clock: `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}` };
 }
