@@ -3,6 +3,7 @@
 //! Imports go downward: `http, connection → rooms → room → state → {document, presence} → protocol`.
 
 pub mod access;
+pub mod backup;
 pub mod clock;
 pub mod gate;
 pub mod metrics;
