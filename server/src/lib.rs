@@ -5,6 +5,7 @@
 //! [`serve`] is where a server starts and stops.
 
 pub mod access;
+pub mod backup;
 pub mod clock;
 pub mod config;
 mod connection;

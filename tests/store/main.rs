@@ -2,12 +2,20 @@
 //!
 //! `contract` holds the numbered clauses of `store/mod.rs`, once for all stores; `bench` makes a store to try them on.
 
+#[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bench;
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod sqlite_disk;
+#[cfg(test)]
 mod sqlite_faults;
+#[cfg(test)]
 mod sqlite_group;
 
+#[cfg(test)]
 use bench::{SimBench, SqliteBench};
 
 macro_rules! clauses {

@@ -19,63 +19,79 @@ fn failing_at(n: u64) -> SqliteOptions {
     }
 }
 
-#[tokio::test]
-async fn nothing_acknowledged_is_lost_whichever_commit_fails() {
-    let logs: Vec<LogName> = (0..3).map(|n| name(&format!("log{n}"))).collect();
-    for n in 1..=200 {
-        let dir = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(dir.path(), failing_at(n)).unwrap();
-        let mut acknowledged: BTreeMap<&LogName, u64> = BTreeMap::new();
-        let fatal = store.fatal();
-        let error = 'failed: {
-            for round in 1_u64.. {
-                for log in &logs {
-                    match store.append(log, None, fresh(), Bytes::from(round.to_string())).await {
-                        Ok(position) => {
-                            assert_eq!(position, Position(round));
-                            acknowledged.insert(log, round);
-                        }
-                        Err(error) => break 'failed error,
+#[test]
+fn nothing_acknowledged_is_lost_whichever_commit_fails() {
+    // Each spends its time waiting for the disk, so they share it.
+    let next = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n > 200 {
+                        break;
                     }
+                    runtime.block_on(fails_at(n));
                 }
-                if round % 4 == 0 {
-                    let snapshot = Snapshot { covers: Position(round - 2), bytes: "state".into() };
-                    // It may fail on the way, or have failed without a word while it swept.
-                    if let Err(error) = store.compact(&logs[0], snapshot).await {
-                        break 'failed error;
+            });
+        }
+    });
+}
+
+async fn fails_at(n: u64) {
+    let logs: Vec<LogName> = (0..3).map(|n| name(&format!("log{n}"))).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), failing_at(n)).unwrap();
+    let mut acknowledged: BTreeMap<&LogName, u64> = BTreeMap::new();
+    let fatal = store.fatal();
+    let error = 'failed: {
+        for round in 1_u64.. {
+            for log in &logs {
+                match store.append(log, None, fresh(), Bytes::from(round.to_string())).await {
+                    Ok(position) => {
+                        assert_eq!(position, Position(round));
+                        acknowledged.insert(log, round);
                     }
+                    Err(error) => break 'failed error,
                 }
             }
-            unreachable!()
-        };
-        assert!(matches!(error, StoreError::Unknown | StoreError::Away(_)), "{n}: {error:?}");
-        assert!(fatal.await.contains("the disk failed"));
-        assert!(store.health().is_err());
-        // Nothing is acknowledged any more, and nothing is written either.
-        for log in &logs {
-            let after = store.append(log, None, fresh(), "late".into()).await;
-            assert!(matches!(after, Err(StoreError::Away(_))), "{n}: {after:?}");
+            if round % 4 == 0 {
+                let snapshot = Snapshot { covers: Position(round - 2), bytes: "state".into() };
+                // It may fail on the way, or have failed without a word while it swept.
+                if let Err(error) = store.compact(&logs[0], snapshot).await {
+                    break 'failed error;
+                }
+            }
         }
-        store.close().await;
-        drop(store);
+        unreachable!()
+    };
+    assert!(matches!(error, StoreError::Unknown | StoreError::Away(_)), "{n}: {error:?}");
+    assert!(fatal.await.contains("the disk failed"));
+    assert!(store.health().is_err());
+    // Nothing is acknowledged any more, and nothing is written either.
+    for log in &logs {
+        let after = store.append(log, None, fresh(), "late".into()).await;
+        assert!(matches!(after, Err(StoreError::Away(_))), "{n}: {after:?}");
+    }
+    store.close().await;
+    drop(store);
 
-        let store = reopen(dir.path(), SqliteOptions::default());
-        for log in &logs {
-            let acknowledged = acknowledged.get(log).copied().unwrap_or(0);
-            let page = store.read(log, Position::START).await.unwrap();
-            let first = page.snapshot.map_or(0, |snapshot| snapshot.covers.0);
-            let found: Vec<_> =
-                page.entries.iter().map(|entry| (entry.position.0, entry.bytes.clone())).collect();
-            let end = first + found.len() as u64;
-            let expected: Vec<_> =
-                (first + 1..=end).map(|n| (n, Bytes::from(n.to_string()))).collect();
-            assert_eq!(found, expected, "fault {n}");
-            // One more may be there: the one whose outcome was unknown.
-            assert!(
-                end == acknowledged || end == acknowledged + 1,
-                "fault {n}: {end} of {acknowledged}"
-            );
-        }
+    let store = reopen(dir.path(), SqliteOptions::default());
+    for log in &logs {
+        let acknowledged = acknowledged.get(log).copied().unwrap_or(0);
+        let page = store.read(log, Position::START).await.unwrap();
+        let first = page.snapshot.map_or(0, |snapshot| snapshot.covers.0);
+        let found: Vec<_> =
+            page.entries.iter().map(|entry| (entry.position.0, entry.bytes.clone())).collect();
+        let end = first + found.len() as u64;
+        let expected: Vec<_> = (first + 1..=end).map(|n| (n, Bytes::from(n.to_string()))).collect();
+        assert_eq!(found, expected, "fault {n}");
+        // One more may be there: the one whose outcome was unknown.
+        assert!(
+            end == acknowledged || end == acknowledged + 1,
+            "fault {n}: {end} of {acknowledged}"
+        );
     }
 }
 

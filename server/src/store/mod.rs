@@ -5,7 +5,8 @@
 //!
 //! - **S1** `append` resolves `Ok` only when the entry is durable in the class the store reports by `durability`.
 //! - **S2** Positions of a log are dense: 1, 2, 3 … in the order of appends. `Position(0)` is "before the first".
-//! - **S3** With `expected`, `append` succeeds only if the log's head is exactly there, otherwise `Conflict` and nothing is written.
+//! - **S3** With `expected`, `append` succeeds only if the log's head is exactly there, otherwise `Conflict` and nothing is written. The retry of an
+//!   append that succeeded (S4) finds its success, not a conflict with itself.
 //! - **S4** An append repeated with the same `EntryId` (a retry whose first outcome was unknown) is written once and returns the
 //!   first position, as long as fewer than [`REMEMBERED_IDS`] entries have followed it in that log.
 //! - **S5** An `Err` other than `Unknown` means that nothing was written and nothing will be.
@@ -13,16 +14,18 @@
 //!   newest snapshot is returned with the entries that follow it; entries are never silently missed. A log nobody has written is empty, not an error.
 //! - **S7** Answers of `read` are bounded: at most [`READ_PAGE_BYTES`] of entries (but at least one entry) a page; `more` says there is another page.
 //! - **S8** `compact` stores the snapshot, reads it back and compares it, and only then lets the entries it covers go. A snapshot that covers
-//!   less than the newest stored one, or more than the log's head, is refused (`Stale`, `Ahead`) and changes nothing.
+//!   less than the newest stored one, or nothing, or more than the log's head, is refused (`Stale`, `Ahead`) and changes nothing. One that covers
+//!   the same as the newest replaces it.
 //! - **S9** The last [`KEPT_SNAPSHOTS`] snapshots and the entries since the oldest of them are kept: when the newest snapshot does not pass its
 //!   checksum, `read` falls back to the one before it and the entries since, and says so in the log.
 //! - **S10** Every stored record carries a checksum. A record that does not match sets that log aside (`Corrupt`), and only that log.
-//! - **S11** `quarantine` sets a log aside: `append`, `read` and `compact` answer `Quarantined` with the reason until `release`; `read_raw` still reads all
+//!   The first call that meets the damage says `Corrupt`, later ones `Quarantined`.
+//! - **S11** `quarantine` sets a log aside (the first reason stays): `append`, `read` and `compact` answer `Quarantined` with the reason until `release`; `read_raw` still reads all
 //!   that can be read.
 //! - **S12** `delete` removes the log, its snapshots and its marks; afterwards the log reads as never written.
 //! - **S13** `list(prefix)` returns names in byte order, in pages.
 //! - **S14** Appends to different logs do not wait for each other's readers, and `read` never waits for an append in flight.
-//! - **S15** Blobs are put whole, read back whole, checked by checksum, and deleted.
+//! - **S15** Blobs are put whole, read back whole, checked by checksum, and deleted. They are not logs: `list` does not name them.
 //! - **S16** `follow` yields the log's new head after appends by *other* instances, as a hint; the log stays the truth.
 
 mod checksum;

@@ -52,6 +52,13 @@ impl Directory {
             .map(|name| self.root.join(name))
     }
 
+    /// Everything that belongs to one database.
+    pub(crate) fn all_files(&self) -> Vec<PathBuf> {
+        let mut all = self.database_files().to_vec();
+        all.extend([self.marker_file(), self.applying_file(), self.open_file()]);
+        all
+    }
+
     pub(crate) fn marker_file(&self) -> PathBuf {
         self.root.join("commonplace.id")
     }

@@ -3,16 +3,19 @@
 //! Reading order: `schema` (the tables), `write` and `read` (what the verbs do to them), `writer` (when it happens), `open` and
 //! `directory` (when the server may start).
 
-mod directory;
-mod open;
-mod read;
-mod schema;
-mod trouble;
-mod write;
+pub(crate) mod directory;
+pub(crate) mod open;
+pub(crate) mod read;
+mod readers;
+pub(crate) mod schema;
+pub(crate) mod trouble;
+pub(crate) mod write;
 mod writer;
 
 pub(crate) use directory::Directory;
 pub use open::OpenError;
+pub(crate) use readers::open_reader;
+pub(crate) use writer::now_ms;
 pub use writer::{Counts, FaultPoint, Faults};
 
 use super::crash::CrashMarkers;
@@ -22,7 +25,8 @@ use super::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{Connection, OpenFlags};
+use readers::Readers;
+use rusqlite::Connection;
 use schema::PART_BYTES;
 use std::fmt;
 use std::path::Path;
@@ -32,16 +36,13 @@ use std::thread::JoinHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use trouble::Stop;
 use write::Sealed;
-use writer::{Append, Job, State, Writer, now_ms};
+use writer::{Append, Job, State, Writer};
 
 /// What may wait for the writer, together. A caller beyond it waits until there is room; nobody is refused. Bytes.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The least that one waiting request counts for, so that the queue is also bounded in number (4096). Bytes.
 const REQUEST_BYTES: usize = 16 * 1024;
-
-/// Connections that read. Each has a page cache of 2 MiB; more would only wait for the disk together.
-const READERS: usize = 4;
 
 /// A log whose process died this often while applying it is set aside at the next start.
 const CRASHES: i64 = 2;
@@ -67,7 +68,7 @@ pub struct SqliteStore {
     queue: SyncSender<Job>,
     /// Room in the queue, in units of [`REQUEST_BYTES`].
     room: Arc<Semaphore>,
-    readers: Arc<Readers>,
+    readers: Readers,
     state: watch::Receiver<State>,
     counts: Arc<Counts>,
     markers: Arc<CrashMarkers>,
@@ -101,20 +102,6 @@ impl fmt::Debug for SqliteStore {
             .field("directory", &self.directory.root())
             .finish_non_exhaustive()
     }
-}
-
-/// Connections that nobody is reading with right now.
-struct Readers {
-    free: Mutex<Vec<Connection>>,
-    permits: Semaphore,
-}
-
-/// Opens a connection that can only read.
-pub(crate) fn open_reader(database: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database, flags)?;
-    schema::settle(&connection)?;
-    Ok(connection)
 }
 
 impl SqliteStore {
@@ -152,10 +139,7 @@ impl SqliteStore {
         // Only now that the crashes are counted durably.
         markers.clear_all().map_err(|source| OpenError::io("writing", &path, source))?;
 
-        let mut free = Vec::with_capacity(READERS);
-        for _ in 0..READERS {
-            free.push(open_reader(&directory.database()).map_err(in_dir)?);
-        }
+        let readers = Readers::open(&directory.database()).map_err(in_dir)?;
         let (state, seen) = watch::channel(State::Well);
         let counts = Arc::new(Counts::default());
         let (queue, jobs) = sync_channel(QUEUE_BYTES / REQUEST_BYTES);
@@ -169,7 +153,7 @@ impl SqliteStore {
             directory,
             queue,
             room: Arc::new(Semaphore::new(QUEUE_BYTES / REQUEST_BYTES)),
-            readers: Arc::new(Readers { free: Mutex::new(free), permits: Semaphore::new(READERS) }),
+            readers,
             state: seen,
             counts,
             markers,
@@ -259,7 +243,6 @@ impl SqliteStore {
         result.await.unwrap_or(Err(StoreError::Unknown))
     }
 
-    /// Runs a read on a free connection, in one read transaction.
     async fn read_with<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -268,31 +251,7 @@ impl SqliteStore {
         if *self.state.borrow() == State::Closed {
             return Err(closed());
         }
-        let readers = Arc::clone(&self.readers);
-        // Cancel safety: a dropped caller gives the permit back; the blocking part gives the connection back by itself.
-        let _permit = self.readers.permits.acquire().await.map_err(|_| closed())?;
-        let work = move || -> Result<T, Stop> {
-            let free = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(connection) = free else {
-                return Err(Stop::Refused(StoreError::Away("no reader is free".into())));
-            };
-            let result = connection
-                .execute_batch("BEGIN")
-                .map_err(Stop::from)
-                .and_then(|()| work(&connection))
-                .and_then(|value| {
-                    connection.execute_batch("COMMIT").map_err(Stop::from).map(|()| value)
-                });
-            if !connection.is_autocommit() {
-                connection.execute_batch("ROLLBACK")?;
-            }
-            readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            result
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result.map_err(StoreError::from),
-            Err(_) => Err(StoreError::Away("a read was cut short".into())),
-        }
+        self.readers.read(work).await
     }
 
     /// Sets a log aside whose record was found damaged (S10), and passes the finding on.
@@ -532,6 +491,6 @@ impl Store for SqliteStore {
         drop(room);
         // A writer that panicked is told by the state: whoever waited for it got `Unknown`.
         drop(tokio::task::spawn_blocking(move || drop(thread.join())).await);
-        self.readers.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.readers.close();
     }
 }

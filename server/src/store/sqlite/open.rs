@@ -356,3 +356,6 @@ pub(crate) fn check_contents(connection: &Connection) -> Result<String, Stop> {
         None => damaged("it has no id"),
     }
 }
+
+#[cfg(test)]
+mod tests;

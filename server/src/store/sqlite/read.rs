@@ -19,6 +19,15 @@ fn damaged(what: String) -> Stop {
 /// S6, S7, S9: one page.
 pub(crate) fn page(connection: &Connection, log: &LogName, after: Position) -> Result<Page, Stop> {
     refuse_quarantined(connection, log)?;
+    page_even_if_set_aside(connection, log, after)
+}
+
+/// The same, for those who look at what is set aside.
+pub(crate) fn page_even_if_set_aside(
+    connection: &Connection,
+    log: &LogName,
+    after: Position,
+) -> Result<Page, Stop> {
     let Some(row) = find_log(connection, log)? else { return Ok(Page::default()) };
     let mut next = int(after.0);
     let mut page = Page::default();

@@ -117,13 +117,7 @@ impl fmt::Debug for Writer {
 
 /// Milliseconds since the Unix epoch, for people: nothing is ordered by it.
 pub(crate) fn now_ms() -> i64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the store is at the edge; this time is only shown to people"
-    )]
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |passed| i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+    i64::try_from(crate::clock::wall_millis()).unwrap_or(i64::MAX)
 }
 
 impl Writer {

@@ -1,0 +1,189 @@
+//! Is everything that is stored whole?
+//!
+//! Three questions, from the outside in: is the database's structure sound, does every record match its checksum and stand where it
+//! should, and does each log make sense to those who wrote it? The last is asked of a [`Judge`], because the store knows bytes only.
+
+use super::{BackupError, open_to_read};
+use crate::store::sqlite::open::{check_contents, check_structure};
+use crate::store::sqlite::read;
+use crate::store::{Entry, LogInfo, LogName, Position, Snapshot, StoreError};
+use rusqlite::Connection;
+use std::path::Path;
+
+/// How many names are read at a time.
+const NAMES: usize = 1000;
+
+/// A whole log as a reader from its start gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogContent {
+    /// Its name.
+    pub name: LogName,
+    /// The newest snapshot, if entries were trimmed.
+    pub snapshot: Option<Snapshot>,
+    /// Everything after it.
+    pub entries: Vec<Entry>,
+}
+
+/// Says whether a log makes sense. The error is for the operator to read.
+pub trait Judge {
+    /// Decodes the log and looks at the result.
+    fn judge(&self, log: &LogContent) -> Result<(), String>;
+}
+
+impl<F: Fn(&LogContent) -> Result<(), String>> Judge for F {
+    fn judge(&self, log: &LogContent) -> Result<(), String> {
+        self(log)
+    }
+}
+
+/// What was found out about one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReport {
+    /// Its name.
+    pub name: LogName,
+    /// How many entries it has, not counting trimmed ones.
+    pub entries: usize,
+    /// How many snapshots.
+    pub snapshots: usize,
+    /// Records that are missing or do not match their checksum: where, and what.
+    pub damaged: Vec<String>,
+    /// Why it is set aside, if it is.
+    pub quarantined: Option<String>,
+    /// What the judge said. Not asked if the log cannot be read.
+    pub verdict: Result<(), String>,
+}
+
+impl LogReport {
+    /// Whether nothing is wrong with it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty() && self.verdict.is_ok()
+    }
+}
+
+/// What was found out about the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether pages, tables and the list of logs are sound.
+    pub structure: Result<(), String>,
+    /// Every log, by name.
+    pub logs: Vec<LogReport>,
+    /// Blobs that do not match their checksum.
+    pub damaged_blobs: Vec<LogName>,
+}
+
+impl Report {
+    /// Whether nothing is wrong anywhere.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.structure.is_ok()
+            && self.damaged_blobs.is_empty()
+            && self.logs.iter().all(LogReport::is_whole)
+    }
+}
+
+/// Checks a data directory or a backup file. Changes nothing; the server may be running.
+pub fn verify(path: &Path, judge: &dyn Judge) -> Result<Report, BackupError> {
+    let (connection, _) = open_to_read(path)?;
+    Ok(check(&connection, judge))
+}
+
+/// Checks everything on one connection, each log at one moment of its own.
+pub(super) fn check(connection: &Connection, judge: &dyn Judge) -> Report {
+    let sound = || -> Result<(), StoreError> {
+        check_structure(connection)?;
+        check_contents(connection)?;
+        Ok(())
+    };
+    let mut report = Report {
+        structure: sound().map_err(|error| error.to_string()),
+        logs: Vec::new(),
+        damaged_blobs: Vec::new(),
+    };
+    let mut after: Option<LogName> = None;
+    loop {
+        let page = match read::list(connection, "", after.as_ref(), NAMES) {
+            Ok(page) => page,
+            Err(stop) => {
+                report.structure = Err(StoreError::from(stop).to_string());
+                break;
+            }
+        };
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+        for info in page {
+            report.logs.push(one_log(connection, info, judge));
+        }
+    }
+    match damaged_blobs(connection) {
+        Ok(damaged) => report.damaged_blobs = damaged,
+        Err(error) => report.structure = Err(error.to_string()),
+    }
+    report
+}
+
+fn one_log(connection: &Connection, info: LogInfo, judge: &dyn Judge) -> LogReport {
+    let mut report = LogReport {
+        name: info.name,
+        entries: 0,
+        snapshots: 0,
+        damaged: Vec::new(),
+        quarantined: info.quarantined,
+        verdict: Ok(()),
+    };
+    let at_one_moment = || -> Result<_, StoreError> {
+        let moment = connection
+            .unchecked_transaction()
+            .map_err(crate::store::sqlite::trouble::Stop::from)?;
+        let records = read::raw(&moment, &report.name)?;
+        Ok((records, whole(&moment, &report.name)))
+    };
+    let (records, content) = match at_one_moment() {
+        Ok(found) => found,
+        Err(error) => {
+            report.damaged.push(error.to_string());
+            return report;
+        }
+    };
+    for record in &records {
+        *(if record.is_snapshot { &mut report.snapshots } else { &mut report.entries }) += 1;
+        if !record.intact {
+            let what = if record.is_snapshot { "the snapshot up to" } else { "entry" };
+            report.damaged.push(format!("{what} {}", record.position.0));
+        }
+    }
+    match content {
+        Ok(content) => report.verdict = judge.judge(&content),
+        Err(error) => {
+            if report.damaged.is_empty() {
+                report.damaged.push(error.to_string());
+            }
+        }
+    }
+    report
+}
+
+/// A whole log, set aside or not.
+fn whole(connection: &Connection, name: &LogName) -> Result<LogContent, StoreError> {
+    let first = read::page_even_if_set_aside(connection, name, Position::START)?;
+    let mut content =
+        LogContent { name: name.clone(), snapshot: first.snapshot, entries: first.entries };
+    let mut more = first.more;
+    while more {
+        let after = content.entries.last().map_or(Position::START, |last| last.position);
+        let page = read::page_even_if_set_aside(connection, name, after)?;
+        more = page.more && !page.entries.is_empty();
+        content.entries.extend(page.entries);
+    }
+    Ok(content)
+}
+
+fn damaged_blobs(connection: &Connection) -> rusqlite::Result<Vec<LogName>> {
+    let mut names = connection.prepare("SELECT name FROM blobs ORDER BY name")?;
+    let names: Vec<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(names
+        .iter()
+        .filter_map(|name| LogName::new(name).ok())
+        .filter(|name| !matches!(read::blob(connection, name), Ok(Some(_))))
+        .collect())
+}
