@@ -35,6 +35,7 @@ pub(crate) struct World {
     links: Vec<Option<Link>>,
     /// Somebody who sends nonsense, while it is here.
     hostile: Option<PeerId>,
+    scribbler: Client,
     next_peer: u64,
     /// Counted for the report.
     pub(crate) tally: Tally,
@@ -103,6 +104,7 @@ impl World {
             clients,
             links,
             hostile: None,
+            scribbler: Client::new(700, true),
             next_peer: 1,
             tally: Tally::default(),
         }
@@ -134,7 +136,7 @@ impl World {
             986..989 => self.crash()?,
             989..990 => self.stop()?,
             990..992 => self.pass(40_000)?,
-            992..993 if false => self.speak_nonsense(who)?,
+            992..997 => self.speak_nonsense()?,
             _ => self.narrow(who),
         }
         self.end_if_finished();
@@ -267,7 +269,7 @@ impl World {
         self.step(Event::Stop)
     }
 
-    fn speak_nonsense(&mut self, who: usize) -> Result<(), String> {
+    fn speak_nonsense(&mut self) -> Result<(), String> {
         if !self.host.as_ref().is_some_and(|host| host.room.is_open()) {
             return Ok(());
         }
@@ -282,9 +284,7 @@ impl World {
             }
         };
         self.tally.faults += 1;
-        // What the reader has made is his alone: sent by somebody with the right to write it would be an honest edit.
-        let who = if self.clients[who].is_reader { 0 } else { who };
-        let bytes = self.clients[who].nonsense(&mut self.random);
+        let bytes = self.scribbler.nonsense(&mut self.random);
         let message = if self.random.random_bool(0.5) {
             FromPeer::Update(bytes)
         } else {
@@ -551,6 +551,16 @@ impl World {
                 client.says_saved(),
                 client.state_vector()
             ));
+        }
+        let first = self.clients[0].content();
+        for client in &self.clients {
+            if !client.is_reader && client.content() != first {
+                let content = client.content();
+                lines.push(format!(
+                    "client {} has {content:?}, client 100 has {first:?}",
+                    client.id
+                ));
+            }
         }
         lines.push(format!(
             "room {:?}",

@@ -6,15 +6,13 @@
 use super::show::Shown;
 use super::{Question, Room};
 use crate::access::Scope;
-use crate::gate::{Ownership, Refusal};
+use crate::gate::{Anyone, Refusal};
 use crate::room::event::{Dialect, Effect, Millis, Note, Now, PeerId, ToPeer};
 use crate::room::record::{Edit, EditPlace, Record};
 use crate::store::{Position, StoreError};
 use bytes::Bytes;
-use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
-use commonplace_protocol::ids::ClientId;
-use commonplace_protocol::update::{BLOCK_KIND, BLOCK_SKIP, Measured};
+use commonplace_protocol::update::Measured;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes that may wait for the store in one room. Beyond, updates stay with their authors, who are asked for everything once there is room.
@@ -190,20 +188,18 @@ impl Room {
                 self.edits.push(Waiting::Edit(part));
             }
             Err(Refusal::Gap) if kind == Kind::Edit => self.owe(id, answers),
-            Err(refusal) if kind == Kind::FullSync && is_gap(&refusal) => {
-                self.own_gap(now, id, answers, &refusal)
-            }
+            Err(Refusal::Gap) => self.own_gap(now, id, answers),
             Err(refusal) => self.refuse(id, answers, refusal_name(&refusal), describe(&refusal)),
         }
     }
 
     /// A client that itself waits for something (another tab passed it on, say) offers what it cannot place yet. It will have been told the
     /// rest in a moment, so it is asked again, a few times.
-    fn own_gap(&mut self, now: Millis, id: PeerId, answers: u32, refusal: &Refusal) {
+    fn own_gap(&mut self, now: Millis, id: PeerId, answers: u32) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.own_gaps += 1;
         if peer.own_gaps > MAX_OWN_GAPS {
-            self.refuse(id, answers, refusal_name(refusal), describe(refusal));
+            self.refuse(id, answers, refusal_name(&Refusal::Gap), Refusal::Gap.to_string());
             return;
         }
         peer.ask_after = Some(now + (OWN_GAP_PATIENCE << peer.own_gaps));
@@ -448,22 +444,6 @@ impl Room {
             self.send(peer, ToPeer::KeepAlive);
         }
     }
-}
-
-/// In the sandbox any connection may write as any client.
-#[derive(Debug)]
-pub(super) struct Anyone;
-
-impl Ownership for Anyone {
-    fn may_write_as(&mut self, _: ClientId) -> bool {
-        true
-    }
-}
-
-/// Whether the sender's own state has a hole: something it holds depends on what it does not hold.
-fn is_gap(refusal: &Refusal) -> bool {
-    let skip = Malformed::UnknownTag { what: BLOCK_KIND, tag: u64::from(BLOCK_SKIP) };
-    matches!(refusal, Refusal::Gap) || *refusal == Refusal::Malformed(skip)
 }
 
 fn refusal_name(refusal: &Refusal) -> &'static str {

@@ -5,6 +5,7 @@
 
 use super::edits::{Kind, Waiting};
 use super::{LogPlace, Phase, Room};
+use crate::gate::Anyone;
 use crate::room::document::{Broken, Document};
 use crate::room::event::{Effect, Note, Now, PeerId, Seating, ToPeer};
 use crate::room::record::{EditPlace, Record};
@@ -114,7 +115,7 @@ impl Room {
             if opening.voids.contains(&place) {
                 continue;
             }
-            match self.document.admit(&edit.update, &mut super::edits::Anyone) {
+            match self.document.admit(&edit.update, &mut Anyone) {
                 Ok(admitted) => {
                     if self.document.apply(&edit.update, &admitted.measured).is_err() {
                         return Some(place);
