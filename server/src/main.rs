@@ -8,7 +8,7 @@ use commonplace::store::crash::CrashMarkers;
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
 use commonplace::store::{LogName, Store};
 use commonplace::{Listeners, Options, run};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -240,7 +240,10 @@ async fn stuck_work(markers: &CrashMarkers) -> LogName {
 
 fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Human => builder.with_target(false).init(),
         LogFormat::Json => builder.json().init(),
@@ -253,7 +256,7 @@ fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     match setrlimit(Resource::Nofile, limit) {
-        Ok(()) => info!(file_descriptors = limit.current, "limit"),
+        Ok(()) => info!(file_descriptors = limit.current, "raised the limit of open files"),
         Err(error) => warn!(%error, "the limit of open files stays as it is"),
     }
 }
