@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_commonplace");
 
@@ -205,7 +205,6 @@ fn without_file_descriptors_it_waits_and_does_not_spin() {
     let crowd: Vec<_> =
         (0..40).map(|_| TcpStream::connect(server.address).expect("a backlog")).collect();
     let before = processor_time(&server);
-    let began = Instant::now();
     // One that is behind all of them in the queue is served as soon as the deadlines have sent the others away.
     let counters = server.get("/metrics");
     assert!(
@@ -214,11 +213,7 @@ fn without_file_descriptors_it_waits_and_does_not_spin() {
     );
     drop(crowd);
     let spent = processor_time(&server) - before;
-    assert!(
-        spent < began.elapsed() / 2 + Duration::from_millis(200),
-        "{spent:?} of {:?}",
-        began.elapsed()
-    );
+    assert!(spent < Duration::from_secs(1), "{spent:?} of five seconds' waiting");
     server.signal(Signal::TERM);
     assert_eq!(server.exit_code(), Some(0));
 }
