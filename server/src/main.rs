@@ -1,21 +1,28 @@
 //! The process edge: everything else starts from `commonplace::run`.
 
+mod operator;
+
 use clap::Parser;
 use commonplace::access::{Access, Sandbox, Shut};
 use commonplace::config::{Cli, Command, Door, LogFormat, ServeArgs, Settings, is_loopback};
 use commonplace::shutdown::Tasks;
-use commonplace::store::Store;
 use commonplace::store::crash::CrashMarkers;
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
+use commonplace::store::{LogName, Store};
 use commonplace::{Listeners, Options, run};
-use std::io::{self, Write};
+use operator::Outcome;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
+
+/// The check has found damage.
+const DAMAGE_FOUND: u8 = 1;
 
 /// A mistake on the command line or in the environment (`EX_USAGE`).
 const WRONG_USE: u8 = 64;
@@ -25,6 +32,9 @@ const UNAVAILABLE: u8 = 69;
 
 /// The storage failed (`EX_IOERR`).
 const STORAGE_FAILED: u8 = 74;
+
+/// A second signal came (128 + SIGINT, as shells say it).
+const INTERRUPTED: u8 = 130;
 
 /// yrs walks documents recursively, on whatever thread applies an update. Address space only; it is not touched until it is needed.
 const STACK: usize = 64 * 1024 * 1024;
@@ -50,10 +60,18 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Serve(args) => serve(&args),
-        other => {
-            say(&format!("{other:?} is not there yet"));
-            ExitCode::from(WRONG_USE)
-        }
+        command => operate(command),
+    }
+}
+
+/// Commands that look after what is stored. They load documents, so they need the same stack as the server's threads.
+fn operate(command: Command) -> ExitCode {
+    let work = move || operator::run(&command, &mut io::stdout(), &mut io::stderr());
+    let outcome = std::thread::Builder::new().stack_size(STACK).spawn(work).map(JoinHandle::join);
+    match outcome {
+        Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Damage)) => ExitCode::from(DAMAGE_FOUND),
+        Ok(Ok(Outcome::Failed) | Err(_)) | Err(_) => ExitCode::from(STORAGE_FAILED),
     }
 }
 
@@ -113,24 +131,35 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
             return UNAVAILABLE;
         }
     };
-    tasks.spawn(signals.stop_on_the_first(tasks.clone()));
-    tasks.spawn(watch_for_stuck_work(store.crash_markers(), tasks.clone()));
-    let fatal = store.fatal();
-    let markers = Some(store.crash_markers());
+    let markers = store.crash_markers();
     let access: Arc<dyn Access> = match settings.door {
         Door::Sandbox => Arc::new(Sandbox),
         Door::Shut => Arc::new(Shut),
     };
     announce(settings, &listeners);
-    let options = Options::from(settings);
-    let as_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-    // Cancel safety: when the storage has failed nothing can be saved by going on; the process ends.
+    let server = run(
+        listeners,
+        Options::from(settings),
+        Arc::clone(&store) as Arc<dyn Store>,
+        Some(Arc::clone(&markers)),
+        access,
+        tasks.clone(),
+    );
+    // Cancel safety: every arm but the first ends the process at once; what was acknowledged is stored.
     let ended = tokio::select! {
-        ended = Box::pin(run(listeners, options, as_store, markers, access, tasks)) => ended,
-        reason = fatal => {
+        ended = Box::pin(server) => ended,
+        reason = store.fatal() => {
             error!(reason, "the storage has failed; nothing more is acknowledged");
             say(&format!("the storage has failed: {reason}\nEverything that was acknowledged is safe. Look at the disk, then start again."));
             return STORAGE_FAILED;
+        }
+        log = stuck_work(&markers) => {
+            error!(%log, "work on a document does not come to an end; the process has to be started anew");
+            return STORAGE_FAILED;
+        }
+        () = signals.stop_on_the_first(&tasks) => {
+            warn!("a second signal: stopping at once");
+            return INTERRUPTED;
         }
     };
     store.close().await;
@@ -204,54 +233,32 @@ impl Signals {
         }
     }
 
-    /// The first signal stops the server in order. Whoever sends a second one does not want to wait.
-    async fn stop_on_the_first(mut self, tasks: Tasks) {
-        let stopping = tasks.stopping();
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = self.next() => {}
-        }
+    /// The first signal stops the server in order. Resolves with the second: whoever sends it does not want to wait.
+    async fn stop_on_the_first(mut self, tasks: &Tasks) {
+        self.next().await;
         tasks.stop();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this waits for a signal after everything it could be tracked by has stopped"
-        )]
-        drop(tokio::spawn(async move {
-            self.next().await;
-            warn!("a second signal: stopping at once");
-            #[expect(
-                clippy::exit,
-                reason = "`main` ends the process; what was acknowledged is stored"
-            )]
-            std::process::exit(130);
-        }));
+        self.next().await;
     }
 }
 
-/// A document whose update never comes to an end would hold its thread for ever. The mark on disk tells the next process which one it was.
-async fn watch_for_stuck_work(markers: Arc<CrashMarkers>, tasks: Tasks) {
-    let stopping = tasks.stopping();
+/// Resolves when work on a document does not come to an end: its thread is lost. The mark on disk tells the next process which one it was.
+async fn stuck_work(markers: &CrashMarkers) -> LogName {
     loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
+        tokio::time::sleep(LOOK_EVERY).await;
         if let Some((log, running)) = markers.longest_running()
             && running > STUCK_AFTER
         {
-            error!(%log, ?running, "work on a document does not come to an end; the process has to be restarted");
-            #[expect(
-                clippy::exit,
-                reason = "a thread that never returns cannot be stopped in any other way"
-            )]
-            std::process::exit(STORAGE_FAILED.into());
+            return log;
         }
     }
 }
 
 fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Human => builder.with_target(false).init(),
         LogFormat::Json => builder.json().init(),
@@ -264,7 +271,7 @@ fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     match setrlimit(Resource::Nofile, limit) {
-        Ok(()) => info!(file_descriptors = limit.current, "limit"),
+        Ok(()) => info!(file_descriptors = limit.current, "raised the limit of open files"),
         Err(error) => warn!(%error, "the limit of open files stays as it is"),
     }
 }

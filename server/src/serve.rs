@@ -100,6 +100,7 @@ pub async fn run(
     if let Some(listener) = listeners.metrics {
         tasks.spawn(http::listen::accept_loop(listener, http::metrics_router(), tasks.clone()));
     }
+    drop(tasks.spawn_blocking(http::prepare_pages));
     tasks.spawn(upkeep(tasks.clone()));
     let main = tasks.spawn(http::listen::accept_loop(
         listeners.main,

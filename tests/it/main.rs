@@ -4,6 +4,7 @@ mod documents;
 mod hocuspocus;
 mod limits;
 mod pages;
+mod slow;
 mod stopping;
 mod tokens;
 mod upgrade;

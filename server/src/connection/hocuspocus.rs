@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                 }
             }
             Some(State::Anonymous { .. } | State::Opening) => {
-                self.seats.keep_for_later(number, bytes);
+                self.seats.keep_for_later(number, &bytes);
                 Ok(())
             }
             // What a refused client had sent behind its token, before it knew.
@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                     number,
                     State::Anonymous { until: Instant::now() + ANONYMOUS_AFTER },
                 );
-                self.seats.keep_for_later(number, bytes.clone());
+                self.seats.keep_for_later(number, bytes);
             }
         }
         Ok(())
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
     fn token(&mut self, number: SeatNumber, token: &str, bytes: &Bytes) {
         match self.seats.state_mut(number) {
             Some(State::Anonymous { .. } | State::Refused) => self.start_opening(number, token),
-            Some(State::Opening) => self.seats.keep_for_later(number, bytes.clone()),
+            Some(State::Opening) => self.seats.keep_for_later(number, bytes),
             Some(State::Joined(_)) => self.start_renewing(number, token.to_owned()),
             None => {}
         }

@@ -36,6 +36,8 @@ pub(super) struct Meter {
     /// Whether the frame in progress ends its message. Control frames end none.
     ends_message: bool,
     message: Option<InProgress>,
+    /// When the first byte of the last frame came.
+    frame_since: Instant,
     control_frames: u32,
     control_since: Instant,
 }
@@ -56,6 +58,7 @@ impl Meter {
             body_left: 0,
             ends_message: false,
             message: None,
+            frame_since: now,
             control_frames: 0,
             control_since: now,
         }
@@ -75,6 +78,9 @@ impl Meter {
                 }
                 bytes = &bytes[len..];
             } else {
+                if self.header_len == 0 {
+                    self.frame_since = now;
+                }
                 self.header[usize::from(self.header_len)] = first;
                 self.header_len += 1;
                 bytes = rest;
@@ -147,17 +153,20 @@ impl Meter {
         }
     }
 
-    /// When the message in progress is too late.
+    /// When the message (or, between messages, the frame) in progress is too late.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.message.map(|message| {
-            message.since
-                + ASSEMBLY
-                + Duration::from_secs(message.bytes / SLOWEST_UPLOAD_PER_SECOND)
-        })
+        match &self.message {
+            Some(message) => {
+                let for_progress = Duration::from_secs(message.bytes / SLOWEST_UPLOAD_PER_SECOND);
+                Some(message.since + ASSEMBLY + for_progress)
+            }
+            None => (!self.is_between_messages()).then(|| self.frame_since + ASSEMBLY),
+        }
     }
 
     /// We have not been reading, so the message in progress could not come.
     pub(super) fn excuse_slowness(&mut self, now: Instant) {
+        self.frame_since = now;
         if let Some(message) = &mut self.message {
             message.since = now;
         }

@@ -416,3 +416,6 @@ impl Renewal {
 fn log_refusal(number: u64, document: &DocumentName, why: &NotOpened) {
     debug!(connection = number, %document, ?why, "a document is not opened");
 }
+
+#[cfg(test)]
+mod tests;

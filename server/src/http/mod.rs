@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use budget::UpgradeBudget;
+pub(crate) use pages::prepare as prepare_pages;
 
 /// Who is at the other end of the TCP connection. Put into every request by [`listen`].
 #[derive(Clone, Copy, Debug)]

@@ -1,28 +1,135 @@
 //! Where does the web client come from?
 //!
-//! From the program itself: the files that the client's build left in `web-client/dist` are part of it. Files under `assets/` carry a hash of
-//! their content in their name and may be kept for ever; everything else is checked each time.
+//! From the program itself: the files that the client's build left in `web-client/dist` are part of it. They are packed once, at the start.
+//! Files under `assets/` carry a hash of their content in their name and may be kept for ever; everything else is checked each time.
 
 use super::refuse;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rust_embed::EmbeddedFile;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::LazyLock;
 
-/// The built client. In debug builds the files are read when asked for, so that the client can be built anew without compiling the server.
+/// The built client. In debug builds the files are read when the server starts, so that the server need not be compiled anew for them.
 #[derive(rust_embed::Embed)]
 #[folder = "$CARGO_MANIFEST_DIR/../web-client/dist"]
 #[allow_missing = true]
 struct WebClient;
 
+/// Every file of the client, ready to be sent.
+static FILES: LazyLock<HashMap<Cow<'static, str>, File>> = LazyLock::new(|| {
+    let load = |name: Cow<'static, str>| Some((name.clone(), File::load(&name)?));
+    WebClient::iter().filter_map(load).collect()
+});
+
 const INDEX: &str = "index.html";
+
+/// Below this a packed form saves no packet.
+const WORTH_PACKING: usize = 1024;
 
 const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Commonplace</title>\
     <h1>The server is running</h1><p>Its web client is not built in: run <code>make build</code>, or connect with a Yjs client to <code>/sync</code>.";
 
 const NOT_FOUND: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Not found</title>\
     <h1>There is nothing here</h1><p>Perhaps the address has a typing mistake. <a href=\"/\">Start page</a>";
+
+/// One file of the client.
+struct File {
+    plain: Bytes,
+    /// The same in fewer bytes, where that is worth it.
+    gzip: Option<Bytes>,
+    content_type: HeaderValue,
+    /// Weak, because both forms share it.
+    etag: HeaderValue,
+    lifetime: HeaderValue,
+}
+
+impl File {
+    fn load(name: &str) -> Option<Self> {
+        let file = WebClient::get(name)?;
+        let plain = match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
+        let is_text = kind.starts_with("text/");
+        let content_type = if is_text { &format!("{kind}; charset=utf-8") } else { kind };
+        let mut etag = String::from("W/\"");
+        for byte in &file.metadata.sha256_hash()[..12] {
+            write!(etag, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        etag.push('"');
+        let is_hashed = name.starts_with("assets/");
+        let lifetime = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
+        Some(Self {
+            gzip: if is_text || kind == "image/svg+xml" { packed(&plain) } else { None },
+            plain,
+            content_type: HeaderValue::from_str(content_type).ok()?,
+            etag: HeaderValue::try_from(etag).ok()?,
+            lifetime: HeaderValue::from_static(lifetime),
+        })
+    }
+
+    fn response(&self, asked: &HeaderMap) -> Response {
+        let mut response = Response::new(Body::empty());
+        let is_known = |value: &HeaderValue| {
+            value
+                .to_str()
+                .is_ok_and(|known| known.split(',').any(|known| self.etag == known.trim()))
+        };
+        if asked.get_all(header::IF_NONE_MATCH).iter().any(is_known) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            response.headers_mut().insert(header::CONTENT_TYPE, self.content_type.clone());
+            let body = match &self.gzip {
+                Some(gzip) if takes_gzip(asked) => {
+                    let encoding = HeaderValue::from_static("gzip");
+                    response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
+                    gzip
+                }
+                _ => &self.plain,
+            };
+            // hyper leaves the body out and keeps its length when the request was HEAD.
+            *response.body_mut() = body.clone().into();
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, self.lifetime.clone());
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(header::ETAG, self.etag.clone());
+        response
+    }
+}
+
+fn packed(plain: &[u8]) -> Option<Bytes> {
+    if plain.len() < WORTH_PACKING {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).ok()?;
+    encoder.finish().ok().filter(|packed| packed.len() < plain.len()).map(Bytes::from)
+}
+
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let offers =
+        asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    offers.flat_map(|value| value.split(',')).any(|offer| {
+        let (encoding, weight) = offer.split_once(';').unwrap_or((offer, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        encoding.trim().eq_ignore_ascii_case("gzip") && weight != Some(0.0)
+    })
+}
+
+/// Packs the files now, so that the first visitor need not wait for it. Blocks for a moment.
+pub(crate) fn prepare() {
+    LazyLock::force(&FILES);
+}
 
 /// Any path that is no other route.
 pub(super) async fn page(request: Request) -> Response {
@@ -35,82 +142,18 @@ pub(super) async fn page(request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     // Pages of the client: it reads the rest of the address itself.
     let is_client_page = path.is_empty() || path == "n" || path.starts_with("n/");
-    let name = if is_client_page { INDEX } else { path };
-    match file(name, request.headers()) {
-        Some(response) => response,
+    match FILES.get(if is_client_page { INDEX } else { path }) {
+        Some(file) => file.response(request.headers()),
         None if is_client_page => html(StatusCode::OK, NOT_BUILT),
         None => html(StatusCode::NOT_FOUND, NOT_FOUND),
     }
 }
 
 fn html(status: StatusCode, page: &'static str) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")],
-        page,
-    )
-        .into_response()
+    let headers =
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, page).into_response()
 }
 
-fn file(name: &str, headers: &HeaderMap) -> Option<Response> {
-    let plain = WebClient::get(name)?;
-    let etag = etag(&plain);
-    let is_hashed = name.starts_with("assets/");
-    let lifetime = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let mut response = if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| known == etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let mut response = Response::new(Body::empty());
-        let body = match packed(name, headers) {
-            Some((encoding, packed)) => {
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-                packed
-            }
-            None => plain,
-        };
-        let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
-        let kind = if kind.starts_with("text/") { &format!("{kind}; charset=utf-8") } else { kind };
-        if let Ok(kind) = HeaderValue::from_str(kind) {
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        }
-        // hyper leaves the body out and keeps the length when the request was HEAD.
-        *response.body_mut() = body.data.into_owned().into();
-        response
-    };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(lifetime));
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    response.headers_mut().insert(header::ETAG, etag);
-    Some(response)
-}
-
-/// The same content in fewer bytes, if the build made such a file and the browser takes it.
-fn packed(name: &str, headers: &HeaderMap) -> Option<(&'static str, EmbeddedFile)> {
-    let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
-    let takes = |encoding| {
-        accepted.split(',').any(|offer| {
-            let mut parts = offer.split(';').map(str::trim);
-            parts.next() == Some(encoding)
-                && parts.all(|part| !matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-        })
-    };
-    [("br", "br"), ("gzip", "gz")].into_iter().find_map(|(encoding, ending)| {
-        if takes(encoding) {
-            WebClient::get(&format!("{name}.{ending}")).map(|file| (encoding, file))
-        } else {
-            None
-        }
-    })
-}
-
-/// Weak, because the packed forms share it.
-fn etag(file: &EmbeddedFile) -> HeaderValue {
-    use std::fmt::Write;
-    let mut text = String::from("W/\"");
-    for byte in &file.metadata.sha256_hash()[..12] {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text.push('"');
-    HeaderValue::try_from(text).expect("hexadecimal digits fit a header")
-}
+#[cfg(test)]
+mod tests;

@@ -222,11 +222,11 @@ impl Seats {
     }
 
     /// Keeps a message until its document is open.
-    pub(super) fn keep_for_later(&mut self, number: SeatNumber, message: Bytes) {
+    pub(super) fn keep_for_later(&mut self, number: SeatNumber, message: &[u8]) {
         let len = message.len();
         if let Some(seat) = self.seat_mut(number) {
             // The buffer it came in is of the socket's size; what is kept is copied to its own.
-            seat.kept.push(Bytes::copy_from_slice(&message));
+            seat.kept.push(Bytes::copy_from_slice(message));
             self.kept += 1;
             self.kept_bytes += len;
         }
