@@ -227,14 +227,16 @@ impl Taking<'_> {
             }
             Parent::Type(id) => found.add(self.child_place(id, item.key)?),
         }
-        if found.gone {
-            self.must_be_gone.extend(found.places());
-            return Ok(PlaceId::GONE);
-        }
         let mut places = found.places();
-        let place = places.next().ok_or(Refusal::Contradiction("it is nowhere"))?;
+        let Some(place) = places.next() else {
+            return if found.gone { Ok(PlaceId::GONE) } else { Err(Refusal::Contradiction("it is nowhere")) };
+        };
         if places.any(|other| other != place) {
             return Err(Refusal::Contradiction("its neighbours are in different places")); // G4
+        }
+        if found.gone {
+            // Until the deletions of this update it is there, in yrs too.
+            self.must_be_gone.push(place);
         }
         Ok(place)
     }
