@@ -157,7 +157,7 @@ impl Mind {
         let key = place.1.map(|key| KEYS[key].to_owned());
         let block = Block { origin, right, parent, key, content: self.content(keyed) };
         for n in 0..block.len().min(8) {
-            fresh.push((place.clone(), (id.0, id.1 + n)));
+            fresh.push((place.clone(), (id.0, id.1.saturating_add(n))));
         }
         block
     }
@@ -209,7 +209,7 @@ impl Mind {
             let known = self.clock(client);
             let (start, mut blocks) = match self.below(10) {
                 0 | 1 => self.again(client).unwrap_or((known, Vec::new())),
-                2 if self.chance(30) => (known + 1 + self.below(2), Vec::new()),
+                2 if self.chance(30) => (known.saturating_add(1 + self.below(2)), Vec::new()),
                 _ => (known, Vec::new()),
             };
             let mut clock =
@@ -223,7 +223,7 @@ impl Mind {
         }
         if self.chance(35) {
             for client in CLIENTS {
-                let end = self.clock(client) + if self.chance(10) { 2 } else { 0 };
+                let end = self.clock(client).saturating_add(if self.chance(10) { 2 } else { 0 });
                 if self.chance(40) && end > 0 {
                     let (mut at, mut ranges) = (0, Vec::new());
                     while at < end && ranges.len() < 4 {
@@ -249,7 +249,7 @@ impl Mind {
                     }
                     self.sent.entry(*client).or_default().push((clock, block.clone()));
                 }
-                clock += block.len();
+                clock = clock.saturating_add(block.len());
             }
             let known = self.clocks.entry(*client).or_default();
             *known = (*known).max(clock);
