@@ -95,7 +95,7 @@ impl Taking<'_> {
                 .get_mut(section)
                 .and_then(Iterator::next)
                 .expect("the order names each block once");
-            self.block(&block, known.get(section).copied().unwrap_or(0))?;
+            self.block(update, &block, known.get(section).copied().unwrap_or(0))?;
         }
         if self.index.roots() > MAX_ROOTS {
             return Err(Refusal::Limit("64 root types")); // G10
@@ -114,7 +114,7 @@ impl Taking<'_> {
         Ok(inserts_news || deletes_news)
     }
 
-    fn block(&mut self, block: &Block<'_>, known: Clock) -> Result<(), Refusal> {
+    fn block(&mut self, update: &Update<'_>, block: &Block<'_>, known: Clock) -> Result<(), Refusal> {
         self.marks.clear();
         let (item, kind) = match &block.body {
             Body::Gc => (None, Kind::Gc),
@@ -138,7 +138,7 @@ impl Taking<'_> {
             None => PlaceId::GONE,
         };
         if place != PlaceId::GONE && self.index.has_key(place) {
-            may_have_key(item, block.len)?;
+            may_have_key(item, block.len, || deletes(update, first.client, first.clock..block.end()))?;
         }
         let skipped = (first.clock - block.id.clock) as usize;
         self.lows.clear();
@@ -227,14 +227,16 @@ impl Taking<'_> {
             }
             Parent::Type(id) => found.add(self.child_place(id, item.key)?),
         }
-        if found.gone {
-            self.must_be_gone.extend(found.places());
-            return Ok(PlaceId::GONE);
-        }
         let mut places = found.places();
-        let place = places.next().ok_or(Refusal::Contradiction("it is nowhere"))?;
+        let Some(place) = places.next() else {
+            return if found.gone { Ok(PlaceId::GONE) } else { Err(Refusal::Contradiction("it is nowhere")) };
+        };
         if places.any(|other| other != place) {
             return Err(Refusal::Contradiction("its neighbours are in different places")); // G4
+        }
+        if found.gone {
+            // Until the deletions of this update it is there, in yrs too.
+            self.must_be_gone.push(place);
         }
         Ok(place)
     }
@@ -319,22 +321,36 @@ impl Found {
     }
 }
 
-/// G7: under a key there is one value at a time, appended after the one before; no text, no formats.
-fn may_have_key(item: Option<&Item<'_>>, len: u32) -> Result<(), Refusal> {
+/// G7: under a key there is one value at a time, appended after the one before; no text, no formats. Several values in one
+/// block have all been deleted: a document without collection joins them.
+fn may_have_key(item: Option<&Item<'_>>, len: u32, is_deleted: impl Fn() -> bool) -> Result<(), Refusal> {
     let Some(item) = item else { return Ok(()) };
     if item.right_origin.is_some() {
         return Err(Refusal::Contradiction("an entry of a map is put before another"));
     }
     match item.content {
         Content::Deleted => Ok(()),
-        Content::Text(_) | Content::Format { .. } => {
-            Err(Refusal::Contradiction("an entry of a map is text or a format"))
-        }
-        Content::Any(_) if len > 1 => {
+        Content::Text(_) | Content::Format { .. } => Err(Refusal::Contradiction("an entry of a map is text or a format")),
+        Content::Any(_) if len > 1 && !is_deleted() => {
             Err(Refusal::Contradiction("an entry of a map holds several values"))
         }
         Content::Any(_) | Content::Binary(_) | Content::Embed(_) | Content::Type(_) => Ok(()),
     }
+}
+
+/// Whether an update deletes all these units.
+fn deletes(update: &Update<'_>, client: ClientId, range: Range<Clock>) -> bool {
+    update.deletes().any(|(of, ranges)| {
+        let mut at = range.start;
+        let first = ranges.partition_point(|deleted| deleted.end <= at);
+        for deleted in ranges.get(first..).filter(|_| of == client).unwrap_or_default() {
+            if deleted.start > at || at >= range.end {
+                break;
+            }
+            at = deleted.end;
+        }
+        at >= range.end
+    })
 }
 
 const fn kind(content: &Content<'_>) -> Kind {

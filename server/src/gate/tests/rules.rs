@@ -185,6 +185,13 @@ fn g7_a_map_holds_one_value_per_key() {
     refuses(&mut gate, before, &contradiction("an entry of a map is put before another"));
     admits(&mut gate, hand().section(3, 0, &[block(After(2, 0), any(&[1]))]));
     admits(&mut gate, hand().section(3, 1, &[block(After(3, 0), deleted(4))]));
+    // A document without collection joins what is deleted, content and all.
+    let joined = hand().section(3, 5, &[block(After(3, 4), any(&[1, 2, 3]))]);
+    let several = contradiction("an entry of a map holds several values");
+    refuses(&mut gate, joined.clone(), &several);
+    refuses(&mut gate, joined.clone().delete(3, &[(0, 6), (7, 1)]), &several);
+    refuses(&mut gate, joined.clone().delete(2, &[(0, 1)]), &several);
+    admits(&mut gate, joined.delete(3, &[(4, 2), (6, 2)]));
 }
 
 #[test]

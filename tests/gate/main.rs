@@ -1,0 +1,12 @@
+//! Does the gate keep yrs whole, and let everything honest through?
+//!
+//! Three proofs: hostile histories (whatever passes is harmless to real yrs), honest histories of yrs, and honest histories
+//! of Yjs itself. Seeds are printed; a seed that ever failed is pinned by name in `pinned`.
+
+mod document;
+mod honest;
+mod hostile;
+mod pinned;
+mod wire;
+mod workers;
+mod yjs;

@@ -1,0 +1,121 @@
+//! Histories run in processes of their own: when one dies or hangs, its marker file names the seed.
+
+use super::hostile::Tally;
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Two cores here and in CI.
+const WORKERS: u64 = 2;
+
+/// Far beyond what a share takes: whoever is not done then hangs.
+const HANG: Duration = Duration::from_secs(600);
+
+/// As deep as the stack of the server's document threads.
+const STACK: usize = 64 << 20;
+
+/// How many histories to play: more with `GATE_TIMES=10`.
+pub(crate) fn histories(usual: u64) -> u64 {
+    std::env::var("GATE_TIMES")
+        .ok()
+        .and_then(|times| times.parse::<u64>().ok())
+        .map_or(usual, |times| usual * times)
+}
+
+fn first_seed() -> u64 {
+    std::env::var("GATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
+/// Plays histories in worker processes and adds up what they did.
+pub(crate) fn run(worker: &str, histories: u64) -> Tally {
+    let dir = tempfile::tempdir().unwrap();
+    let share = histories.div_ceil(WORKERS);
+    let children: Vec<(Child, std::path::PathBuf)> = (0..WORKERS)
+        .map(|n| {
+            let marker = dir.path().join(format!("{n}"));
+            let first = first_seed() + n * share;
+            (start(worker, first..first + share, &marker), marker)
+        })
+        .collect();
+    let (done, ended) = mpsc::channel();
+    let mut total = Tally::default();
+    for (mut child, marker) in children {
+        let done = done.clone();
+        let pid = child.id();
+        std::thread::spawn(move || done.send((child.wait().unwrap(), marker)));
+        let _ = pid;
+    }
+    for _ in 0..WORKERS {
+        let Ok((status, marker)) = ended.recv_timeout(HANG) else {
+            panic!("a history hangs: see the markers in {:?}", dir.keep())
+        };
+        let text = std::fs::read_to_string(&marker).unwrap_or_default();
+        assert!(
+            status.success(),
+            "{worker}: {status}; replay with GATE_SEED=<seed> GATE_ONE=1: {text}"
+        );
+        let numbers: Vec<usize> =
+            text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [offered, admitted, contained] = numbers[..] else {
+            panic!("{worker} did not finish: {text}")
+        };
+        total.offered += offered;
+        total.admitted += admitted;
+        total.contained += contained;
+    }
+    total
+}
+
+fn start(worker: &str, seeds: Range<u64>, marker: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", worker, "--ignored", "--nocapture", "--test-threads=1"])
+        .env("GATE_SEEDS", format!("{} {}", seeds.start, seeds.end))
+        .env("GATE_MARKER", marker)
+        // Freed memory is overwritten at once, so that whoever reads it again does not get away with it.
+        .env("MALLOC_PERTURB_", "165")
+        .env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The worker's side: one history after the other, on a deep stack, its seed in the marker before it begins.
+pub(crate) fn work(history: fn(u64, &mut Tally)) {
+    let (Ok(seeds), Ok(marker)) = (std::env::var("GATE_SEEDS"), std::env::var("GATE_MARKER"))
+    else {
+        return;
+    };
+    let mut seeds = seeds.split(' ').map(|seed| seed.parse::<u64>().unwrap());
+    let seeds = seeds.next().unwrap()..seeds.next().unwrap();
+    std::panic::set_hook(Box::new(|info| {
+        // Panics of yrs are contained and counted; ours end the worker with a message.
+        if !info.location().is_some_and(|at| at.file().contains("yrs-")) {
+            eprintln!("{info}");
+        }
+    }));
+    let play = move || {
+        let mut tally = Tally::default();
+        for seed in seeds {
+            std::fs::write(&marker, format!("seed {seed}")).unwrap();
+            history(seed, &mut tally);
+        }
+        std::fs::write(
+            &marker,
+            format!("{} {} {}", tally.offered, tally.admitted, tally.contained),
+        )
+        .unwrap();
+    };
+    std::thread::Builder::new().stack_size(STACK).spawn(play).unwrap().join().unwrap();
+}
+
+/// Plays one history here, on a deep stack.
+pub(crate) fn replay(history: fn(u64, &mut Tally), seed: u64) -> Tally {
+    let play = move || {
+        let mut tally = Tally::default();
+        history(seed, &mut tally);
+        tally
+    };
+    std::thread::Builder::new().stack_size(STACK).spawn(play).unwrap().join().unwrap()
+}
