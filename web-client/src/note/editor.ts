@@ -15,6 +15,7 @@ import type { Newer } from './survey';
 /** The origin of every transaction in which the editor writes to the document. */
 export const EDITOR_ORIGIN: unknown = ySyncPluginKey;
 
+/** Read each time they are shown, so that they follow the reader's language. */
 export interface EditorWords extends SchemaWords {
   readonly label: string;
   readonly placeholder: string;
@@ -32,7 +33,7 @@ export interface EditorParts {
 }
 
 /** Shows words where an empty note begins. */
-function placeholder(words: string): Extension {
+function placeholder(words: EditorWords): Extension {
   return Extension.create({
     name: 'placeholder',
     addProseMirrorPlugins: () => [
@@ -41,7 +42,7 @@ function placeholder(words: string): Extension {
           decorations: ({ doc }) => {
             const first = doc.firstChild;
             if (doc.childCount !== 1 || first === null || first.type.name !== 'paragraph' || first.content.size > 0) return null;
-            return DecorationSet.create(doc, [Decoration.node(0, first.nodeSize, { class: 'placeholder', 'data-placeholder': words })]);
+            return DecorationSet.create(doc, [Decoration.node(0, first.nodeSize, { class: 'placeholder', 'data-placeholder': words.placeholder })]);
           },
         },
       }),
@@ -90,17 +91,17 @@ export function createEditor(parts: EditorParts): Editor {
       Collaboration.configure({ fragment: parts.fragment }),
       Carets.configure({ awareness: parts.awareness, nameless: words.nameless }),
       Keys.configure(parts.keys),
-      placeholder(words.placeholder),
+      placeholder(words),
       pasteLinks,
     ],
     editorProps: {
-      attributes: {
+      attributes: () => ({
         role: 'textbox',
         'aria-multiline': 'true',
         'aria-label': words.label,
         class: 'note-text',
         spellcheck: 'true',
-      },
+      }),
     },
   });
 }

@@ -61,6 +61,11 @@ function edited(words: SchemaWords): Extensions {
         const own = this.parent?.() ?? {};
         return { ...own, ...missing('heading', own) };
       },
+      // Pasted headings deeper than we write become the deepest we do.
+      parseHTML() {
+        const level = Math.max(...EDITABLE_HEADINGS);
+        return [...(this.parent?.() ?? []), { tag: 'h5', attrs: { level } }, { tag: 'h6', attrs: { level } }];
+      },
       renderHTML: ({ node, HTMLAttributes }) => [headingTag(node.attrs['level']), mergeAttributes(HTMLAttributes), 0],
     }).configure({ levels: [...EDITABLE_HEADINGS] }),
     BulletList.extend({ ...rulesOf('bulletList'), ...noKeys, addAttributes: () => missing('bulletList', {}) }),

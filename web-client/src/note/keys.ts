@@ -2,6 +2,7 @@
 import { Extension, type Editor } from '@tiptap/core';
 import { Plugin } from '@tiptap/pm/state';
 import { EDITABLE_HEADINGS } from './extensions';
+import { toggleList } from './lists';
 
 export interface KeyOptions {
   /** Opens the dialog for a link. */
@@ -51,9 +52,9 @@ export const Keys = Extension.create<KeyOptions>({
         options.onLink();
         return true;
       },
-      'Mod-Shift-7': () => editor.commands.toggleOrderedList(),
-      'Mod-Shift-8': () => editor.commands.toggleBulletList(),
-      'Mod-Shift-9': () => editor.commands.toggleTaskList(),
+      'Mod-Shift-7': () => toggleList(editor, 'orderedList'),
+      'Mod-Shift-8': () => toggleList(editor, 'bulletList'),
+      'Mod-Shift-9': () => toggleList(editor, 'taskList'),
       'Alt-F10': () => {
         options.onToolbar();
         return true;

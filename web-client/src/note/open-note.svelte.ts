@@ -26,6 +26,8 @@ export class OpenNote {
   people = $state.raw<readonly Person[]>([]);
   title = $state<string | null>(null);
   readOnly = $state(false);
+  /** While away we do not know who is there; that is not the same as everyone having left. */
+  connected = $state(false);
   me = $state.raw<Me>(readMe(localStorage, () => pleasantPerson(language())));
   /** Grows with each change of the document, for the reading view. */
   version = $state(0);
@@ -123,6 +125,7 @@ export class OpenNote {
   private onLink(facts: LinkFacts): void {
     // Words typed after a refusal would reach nobody.
     this.readOnly = facts.readOnly || facts.refused !== null;
+    this.connected = facts.connected;
     const { connected, synced, unsynced, turnedAway, refused } = facts;
     this.onFacts({ connected, synced, unsynced, turnedAway, refused });
   }

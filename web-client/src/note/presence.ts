@@ -43,7 +43,7 @@ export function personOf(client: number, state: unknown, me: number, nameless: s
 export function peopleOf(states: ReadonlyMap<number, unknown>, me: number, nameless: string): Person[] {
   return [...states]
     .map(([client, state]) => personOf(client, state, me, nameless))
-    .sort((a, b) => Number(b.me) - Number(a.me) || a.name.localeCompare(b.name) || a.client - b.client);
+    .sort((a, b) => Number(b.me) - Number(a.me) || a.name.localeCompare(b.name, undefined, { numeric: true }) || a.client - b.client);
 }
 
 export interface Arrivals {

@@ -13,7 +13,7 @@ export const STALLED_MS = 8_000;
 // A connection that drops and returns within this time is not worth alarming anyone.
 export const GRACE_MS = 3_000;
 // After this the page says what it knows instead of waiting further.
-export const OPENING_MS = 6_000;
+export const OPENING_MS = 4_000;
 
 /** `behind`: a local copy exists but the newest words are still being written to it. */
 export type LocalCopy = 'opening' | 'kept' | 'behind' | 'none';

@@ -7,7 +7,7 @@ export interface AttributeSpec {
 export interface NodeSpec {
   /** What it may contain, as a content expression; absent for text. */
   readonly content?: string;
-  /** `block` may stand anywhere blocks stand; absent for parts such as list items. */
+  /** Words apart by spaces. `block` may stand anywhere blocks stand; absent for parts such as list items. */
   readonly group?: string;
   readonly inline?: boolean;
   readonly attrs: Readonly<Record<string, AttributeSpec>>;

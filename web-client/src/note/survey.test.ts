@@ -73,6 +73,7 @@ const cannot: ReadonlyArray<readonly [string, () => Child[]]> = [
   ['text and blocks mixed', () => [el('verse', {}, text('x'), p('y'))]],
   ['one name as block and within a line', () => [el('formula'), el('paragraph', {}, el('formula'))]],
   ['one name as part and mark', () => [el('glow'), el('paragraph', {}, text('x', { glow: {} }))]],
+  ['quotes in quotes without end', () => [Array.from({ length: 150 }).reduce<Y.XmlElement>((inner) => el('blockquote', {}, inner), p('x'))]],
   ['a comparison', () => [el('paragraph', { ychange: 'added' })]],
 ];
 
@@ -118,6 +119,14 @@ test('O3: an edit of the words keeps newer attributes and marks', () => {
   editor.commands.insertContentAt(2, 'new');
   expect(fragment.get(0).toJSON()).toContain('mood="calm"');
   expect(fragment.get(0).toJSON()).toContain('<glow by="me">');
+});
+
+test('O7: a link that leads nowhere good is shown without its way, and kept', () => {
+  const { doc, fragment } = documentOf(el('paragraph', {}, text('press', { link: { href: 'javascript:alert(1)' } }), text('go', { link: { href: 'https://example.org' } })));
+  const editor = open(doc, survey(fragment));
+  expect([...editor.view.dom.querySelectorAll('a')].map((a) => a.getAttribute('href'))).toEqual(['https://example.org/']);
+  expect(editor.view.dom.innerHTML).not.toContain('javascript:');
+  expect(fragment.get(0).toJSON()).toContain('javascript:');
 });
 
 describe('O4: what the editor cannot hold is found before it opens', () => {

@@ -58,7 +58,7 @@ interface Found {
 class CannotHold extends Error {}
 
 function isBlock(spec: NodeSpec): boolean {
-  return spec.group === 'block';
+  return spec.group?.split(' ').includes('block') === true;
 }
 
 function holdsInline(spec: NodeSpec): boolean {

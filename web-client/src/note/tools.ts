@@ -3,6 +3,7 @@ import type { Editor } from '@tiptap/core';
 import type { Key } from '../i18n/index.svelte';
 import type { IconName } from '../ui/icons';
 import { EDITABLE_HEADINGS } from './extensions';
+import { toggleList, type ListKind } from './lists';
 
 export interface Tool {
   readonly id: string;
@@ -41,6 +42,11 @@ export const STYLES: readonly Style[] = [
   { id: 'code-block', words: 'tool.codeBlock', on: (editor) => editor.isActive('codeBlock'), run: (editor) => void editor.chain().focus().toggleCodeBlock().run() },
 ];
 
+function list(editor: Editor, kind: ListKind): void {
+  editor.view.focus();
+  toggleList(editor, kind);
+}
+
 export const tools = (onLink: () => void): readonly (readonly Tool[])[] => [
   [
     { id: 'bold', words: 'tool.bold', icon: 'bold', keys: 'Mod+B', on: (editor) => editor.isActive('bold'), run: (editor) => void editor.chain().focus().toggleBold().run() },
@@ -50,9 +56,9 @@ export const tools = (onLink: () => void): readonly (readonly Tool[])[] => [
     { id: 'link', words: 'tool.link', icon: 'link', keys: 'Mod+K', on: (editor) => editor.isActive('link'), run: onLink },
   ],
   [
-    { id: 'bullets', words: 'tool.bullets', icon: 'bullets', keys: 'Mod+Shift+8', on: (editor) => editor.isActive('bulletList'), run: (editor) => void editor.chain().focus().toggleBulletList().run() },
-    { id: 'numbers', words: 'tool.numbers', icon: 'numbers', keys: 'Mod+Shift+7', on: (editor) => editor.isActive('orderedList'), run: (editor) => void editor.chain().focus().toggleOrderedList().run() },
-    { id: 'tasks', words: 'tool.tasks', icon: 'tasks', keys: 'Mod+Shift+9', on: (editor) => editor.isActive('taskList'), run: (editor) => void editor.chain().focus().toggleTaskList().run() },
+    { id: 'bullets', words: 'tool.bullets', icon: 'bullets', keys: 'Mod+Shift+8', on: (editor) => editor.isActive('bulletList'), run: (editor) => list(editor, 'bulletList') },
+    { id: 'numbers', words: 'tool.numbers', icon: 'numbers', keys: 'Mod+Shift+7', on: (editor) => editor.isActive('orderedList'), run: (editor) => list(editor, 'orderedList') },
+    { id: 'tasks', words: 'tool.tasks', icon: 'tasks', keys: 'Mod+Shift+9', on: (editor) => editor.isActive('taskList'), run: (editor) => list(editor, 'taskList') },
     { id: 'divider', words: 'tool.divider', icon: 'divider', run: (editor) => void editor.chain().focus().setHorizontalRule().run() },
   ],
   [

@@ -3,10 +3,10 @@ import { HocuspocusProvider, HocuspocusProviderWebsocket, MessageType, WebSocket
 import type { Awareness } from 'y-protocols/awareness';
 import type * as Y from 'yjs';
 
-// When the server closes one document and not the socket, it is asked again after a time in this range, at random,
-// so that a crowd does not return in one instant.
-const REJOIN_MIN_MS = 500;
-const REJOIN_SPREAD_MS = 4_500;
+// After a lost connection the provider waits for one fixed delay before its first attempt. Each page draws its own, so that
+// everyone whose server restarted does not come back at the same moment.
+const RETRY_MIN_MS = 500;
+const RETRY_SPREAD_MS = 2_000;
 const PERMISSION_DENIED = 'permission-denied';
 
 export interface LinkFacts {
@@ -28,12 +28,16 @@ export function syncAddress(location: { readonly protocol: string; readonly host
   return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/sync`;
 }
 
+/** A whole number of milliseconds: the provider refuses to connect at all with anything else. */
+export function retryDelay(random: () => number = Math.random): number {
+  return RETRY_MIN_MS + Math.round(random() * RETRY_SPREAD_MS);
+}
+
 export function openLink(name: string, doc: Y.Doc, address: string, report: (facts: LinkFacts) => void): Link {
   let refused: string | null = null;
   let turnedAway = false;
-  let rejoin: ReturnType<typeof setTimeout> | null = null;
 
-  const socket = new HocuspocusProviderWebsocket({ url: address });
+  const socket = new HocuspocusProviderWebsocket({ url: address, delay: retryDelay(), minDelay: RETRY_MIN_MS });
   const provider = new HocuspocusProvider({ name, document: doc, websocketProvider: socket });
   const { awareness } = provider;
   if (awareness === null) throw new Error('the provider makes an awareness unless told not to');
@@ -73,15 +77,10 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
   });
   provider.on('close', ({ event }: { event: { readonly reason?: string } }) => {
     if (isConnected() && refused === null) {
-      if (event.reason === PERMISSION_DENIED) {
-        refused = event.reason;
-      } else if (rejoin === null) {
-        rejoin = setTimeout(() => {
-          rejoin = null;
-          provider.detach();
-          provider.attach();
-        }, REJOIN_MIN_MS + Math.random() * REJOIN_SPREAD_MS);
-      }
+      if (event.reason === PERMISSION_DENIED) refused = event.reason;
+      // The server closed the document and left the socket open. The provider would wait for ever; a fresh socket,
+      // after the usual delay, begins again from what both sides have.
+      else socket.webSocket?.close();
     }
     tell();
   });
@@ -90,7 +89,6 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
   return {
     awareness,
     close: () => {
-      if (rejoin !== null) clearTimeout(rejoin);
       provider.destroy();
       socket.destroy();
     },
