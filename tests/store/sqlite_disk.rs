@@ -165,6 +165,26 @@ async fn one_wrong_byte_is_never_served() {
 }
 
 #[tokio::test]
+async fn a_missing_entry_is_noticed_wherever_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    for gone in [1_u64, 3, 5] {
+        let log = name(&format!("without{gone}"));
+        for _ in 0..5 {
+            put(&*store, &log, "x").await;
+        }
+        let sql = "DELETE FROM entries WHERE position = ?1 AND log = (SELECT id FROM logs WHERE name = ?2)";
+        assert_eq!(raw(dir.path()).execute(sql, (gone as i64, log.as_str())).unwrap(), 1);
+        let found = store.read(&log, Position::START).await;
+        assert_eq!(found, Err(StoreError::Corrupt(format!("entry {gone} is missing"))));
+        let records = store.read_raw(&log).await.unwrap();
+        let damaged: Vec<u64> =
+            records.iter().filter(|r| !r.intact).map(|r| r.position.0).collect();
+        assert_eq!((records.len(), damaged), (5, vec![gone]));
+    }
+}
+
+#[tokio::test]
 async fn a_write_ahead_log_cut_anywhere_keeps_what_was_committed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();

@@ -3,7 +3,7 @@
 use crate::bench::{all, fresh, name, put};
 use bytes::Bytes;
 use commonplace::store::sqlite::{FaultPoint, SqliteOptions, SqliteStore};
-use commonplace::store::{MAX_ENTRY, Position, Store, StoreError};
+use commonplace::store::{MAX_ENTRY, Position, Snapshot, Store, StoreError};
 use futures_util::future::{join_all, poll_immediate};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
@@ -20,6 +20,10 @@ struct Held {
 }
 
 fn held() -> Held {
+    held_with(None)
+}
+
+fn held_with(max_bytes: Option<u64>) -> Held {
     let dir = tempfile::tempdir().unwrap();
     let (say, waits) = mpsc::sync_channel(1000);
     let (go, gate) = mpsc::sync_channel::<()>(1000);
@@ -31,7 +35,7 @@ fn held() -> Held {
         }
         false
     };
-    let options = SqliteOptions { faults: Some(Arc::new(faults)), ..SqliteOptions::default() };
+    let options = SqliteOptions { faults: Some(Arc::new(faults)), max_bytes };
     Held { store: SqliteStore::open(dir.path(), options).unwrap(), waits, go, _dir: dir }
 }
 
@@ -74,6 +78,53 @@ async fn s1_nobody_is_told_before_the_commit_and_s14_readers_do_not_wait() {
     assert!(poll_immediate(&mut second).await.is_none());
     drop(go);
     assert_eq!(second.await, Ok(Position(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_finds_no_room_does_not_take_its_neighbours_with_it() {
+    let Held { store, waits, go, _dir } = held_with(Some(2_000_000));
+    let log = name("a");
+    let mut first = Box::pin(store.append(&log, None, fresh(), "1".into()));
+    assert!(poll_immediate(&mut first).await.is_none());
+    waits.recv().unwrap();
+    let sizes = [10, 5_000_000, 20];
+    let mut group = Box::pin(join_all(
+        sizes.map(|size| store.append(&log, None, fresh(), vec![1; size].into())),
+    ));
+    assert!(poll_immediate(&mut group).await.is_none());
+    drop(go);
+    assert_eq!(first.await, Ok(Position(1)));
+    assert_eq!(group.await, [Ok(Position(2)), Err(StoreError::Full), Ok(Position(3))]);
+    assert_eq!(all(&*store, &log, 0).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s8_a_snapshot_of_a_log_that_was_deleted_meanwhile_is_not_taken_for_its_successor() {
+    let Held { store, waits, go, _dir } = held();
+    let log = name("a");
+    for _ in 0..2 {
+        go.send(()).unwrap();
+        put(&*store, &log, "old").await;
+        waits.recv().unwrap();
+    }
+    let compact = {
+        let (store, log) = (Arc::clone(&store), log.clone());
+        let snapshot = Snapshot { covers: Position(1), bytes: "old state".into() };
+        tokio::task::spawn_blocking(move || {
+            tokio::runtime::Handle::current().block_on(store.compact(&log, snapshot))
+        })
+    };
+    // It has looked at the log and is about to write. What is asked for now comes between that and the end.
+    waits.recv().unwrap();
+    let mut delete = Box::pin(store.delete(&log));
+    assert!(poll_immediate(&mut delete).await.is_none());
+    let mut begin = Box::pin(store.append(&log, None, fresh(), "new".into()));
+    assert!(poll_immediate(&mut begin).await.is_none());
+    drop(go);
+    assert_eq!(begin.await, Ok(Position(1)));
+    delete.await.unwrap();
+    assert_eq!(compact.await.unwrap(), Err(StoreError::Ahead { head: Position(1) }));
+    assert_eq!(all(&*store, &log, 0).await, [(1, b"new".to_vec())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
