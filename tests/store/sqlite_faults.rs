@@ -216,7 +216,7 @@ async fn a_log_that_crashed_the_server_twice_is_set_aside() {
     die_applying(dir.path(), &poisoned);
     assert_eq!(all(&*open(), &poisoned, 0).await.len(), 1, "once may be chance");
     // A clean load in between makes a new start.
-    open().clear_crashes(&poisoned).await.unwrap();
+    open().loaded(&poisoned).await.unwrap();
     die_applying(dir.path(), &poisoned);
     assert!(open().read(&poisoned, Position::START).await.is_ok());
     die_applying(dir.path(), &poisoned);

@@ -114,7 +114,12 @@ impl Taking<'_> {
         Ok(inserts_news || deletes_news)
     }
 
-    fn block(&mut self, update: &Update<'_>, block: &Block<'_>, known: Clock) -> Result<(), Refusal> {
+    fn block(
+        &mut self,
+        update: &Update<'_>,
+        block: &Block<'_>,
+        known: Clock,
+    ) -> Result<(), Refusal> {
         self.marks.clear();
         let (item, kind) = match &block.body {
             Body::Gc => (None, Kind::Gc),
@@ -138,7 +143,9 @@ impl Taking<'_> {
             None => PlaceId::GONE,
         };
         if place != PlaceId::GONE && self.index.has_key(place) {
-            may_have_key(item, block.len, || deletes(update, first.client, first.clock..block.end()))?;
+            may_have_key(item, block.len, || {
+                deletes(update, first.client, first.clock..block.end())
+            })?;
         }
         let skipped = (first.clock - block.id.clock) as usize;
         self.lows.clear();
@@ -229,7 +236,11 @@ impl Taking<'_> {
         }
         let mut places = found.places();
         let Some(place) = places.next() else {
-            return if found.gone { Ok(PlaceId::GONE) } else { Err(Refusal::Contradiction("it is nowhere")) };
+            return if found.gone {
+                Ok(PlaceId::GONE)
+            } else {
+                Err(Refusal::Contradiction("it is nowhere"))
+            };
         };
         if places.any(|other| other != place) {
             return Err(Refusal::Contradiction("its neighbours are in different places")); // G4
@@ -323,14 +334,20 @@ impl Found {
 
 /// G7: under a key there is one value at a time, appended after the one before; no text, no formats. Several values in one
 /// block have all been deleted: a document without collection joins them.
-fn may_have_key(item: Option<&Item<'_>>, len: u32, is_deleted: impl Fn() -> bool) -> Result<(), Refusal> {
+fn may_have_key(
+    item: Option<&Item<'_>>,
+    len: u32,
+    is_deleted: impl Fn() -> bool,
+) -> Result<(), Refusal> {
     let Some(item) = item else { return Ok(()) };
     if item.right_origin.is_some() {
         return Err(Refusal::Contradiction("an entry of a map is put before another"));
     }
     match item.content {
         Content::Deleted => Ok(()),
-        Content::Text(_) | Content::Format { .. } => Err(Refusal::Contradiction("an entry of a map is text or a format")),
+        Content::Text(_) | Content::Format { .. } => {
+            Err(Refusal::Contradiction("an entry of a map is text or a format"))
+        }
         Content::Any(_) if len > 1 && !is_deleted() => {
             Err(Refusal::Contradiction("an entry of a map holds several values"))
         }

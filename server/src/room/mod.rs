@@ -332,11 +332,22 @@ impl Carrier {
         }));
     }
 
+    /// S17.
+    fn forget_crashes(&self) {
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        drop(self.tasks.spawn(async move {
+            if let Err(error) = store.loaded(&log).await {
+                tracing::warn!(document = %log, %error, "earlier crashes with it are still remembered");
+            }
+        }));
+    }
+
     fn note(&mut self, note: Note) {
         match note {
             Note::Opened { entries } => {
                 tracing::info!(document = %self.log, entries, "room open");
                 self.status.send_replace(Status::Open);
+                self.forget_crashes();
             }
             Note::Refused { peer, reason, detail } => {
                 metrics::refusal(reason);

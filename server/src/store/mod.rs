@@ -27,6 +27,7 @@
 //! - **S14** Appends to different logs do not wait for each other's readers, and `read` never waits for an append in flight.
 //! - **S15** Blobs are put whole, read back whole, checked by checksum, and deleted. They are not logs: `list` does not name them.
 //! - **S16** `follow` yields the log's new head after appends by *other* instances, as a hint; the log stays the truth.
+//! - **S17** `loaded` says that a log was read and applied without harm: what the store remembers of crashes with it is forgotten.
 
 mod checksum;
 pub mod crash;
@@ -269,6 +270,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn get_blob(&self, name: &LogName) -> Result<Option<Bytes>, StoreError>;
     /// Removes a blob (S15).
     async fn delete_blob(&self, name: &LogName) -> Result<(), StoreError>;
+    /// Notes that a log was read and applied without harm (S17). A store that remembers no crashes has nothing to do.
+    async fn loaded(&self, _log: &LogName) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Stops taking appends, makes everything taken durable, closes files.
     async fn close(&self);
 }

@@ -193,13 +193,6 @@ impl SqliteStore {
         Arc::clone(&self.markers)
     }
 
-    /// Forgets the crashes of a log: it was loaded without one.
-    pub async fn clear_crashes(&self, log: &LogName) -> Result<(), StoreError> {
-        let log = log.clone();
-        // Nearly always there is nothing to forget, and then nothing is written.
-        self.write(0, move |connection| write::clear_crashes(connection, &log)).await
-    }
-
     /// When this database was restored from a backup, if it was, in milliseconds since the Unix epoch. Clients may hold newer edits.
     #[must_use]
     pub fn restored_at(&self) -> Option<u64> {
@@ -477,6 +470,12 @@ impl Store for SqliteStore {
         let name = name.clone();
         let garbage = self.write(0, move |connection| write::drop_blob(connection, &name)).await?;
         self.sweep(garbage).await
+    }
+
+    async fn loaded(&self, log: &LogName) -> Result<(), StoreError> {
+        let log = log.clone();
+        // Nearly always there is nothing to forget, and then nothing is written.
+        self.write(0, move |connection| write::clear_crashes(connection, &log)).await
     }
 
     async fn close(&self) {
