@@ -95,6 +95,9 @@ export function createEditor(parts: EditorParts): Editor {
       pasteLinks,
     ],
     editorProps: {
+      // Room for what stays at the top of the page; the caret must not go under it.
+      scrollThreshold: { top: 140, bottom: 24, left: 0, right: 0 },
+      scrollMargin: { top: 160, bottom: 48, left: 0, right: 0 },
       attributes: () => ({
         role: 'textbox',
         'aria-multiline': 'true',
