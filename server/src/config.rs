@@ -43,7 +43,7 @@ Examples:
 Exit codes:
   0 done, or stopped as asked        64  a mistake on the command line or in the environment
   1 the check found damage           69  the address or the data folder is in use
-130 stopped by a second signal       74  the storage failed
+130 stopped by a second signal       74  the storage failed, or a command could not be done
 
 Every option can be given in the environment as well: --allow-origin is COMMONPLACE_ALLOW_ORIGIN (several separated by commas).
 How much is logged: RUST_LOG=debug.";

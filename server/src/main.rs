@@ -1,5 +1,7 @@
 //! The process edge: everything else starts from `commonplace::run`.
 
+mod operator;
+
 use clap::Parser;
 use commonplace::access::{Access, Sandbox, Shut};
 use commonplace::config::{Cli, Command, Door, LogFormat, ServeArgs, Settings, is_loopback};
@@ -8,14 +10,19 @@ use commonplace::store::crash::CrashMarkers;
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
 use commonplace::store::{LogName, Store};
 use commonplace::{Listeners, Options, run};
+use operator::Outcome;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
+
+/// The check has found damage.
+const DAMAGE_FOUND: u8 = 1;
 
 /// A mistake on the command line or in the environment (`EX_USAGE`).
 const WRONG_USE: u8 = 64;
@@ -53,10 +60,18 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Serve(args) => serve(&args),
-        other => {
-            say(&format!("{other:?} is not there yet"));
-            ExitCode::from(WRONG_USE)
-        }
+        command => operate(command),
+    }
+}
+
+/// Commands that look after what is stored. They load documents, so they need the same stack as the server's threads.
+fn operate(command: Command) -> ExitCode {
+    let work = move || operator::run(&command, &mut io::stdout(), &mut io::stderr());
+    let outcome = std::thread::Builder::new().stack_size(STACK).spawn(work).map(JoinHandle::join);
+    match outcome {
+        Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Damage)) => ExitCode::from(DAMAGE_FOUND),
+        Ok(Ok(Outcome::Failed) | Err(_)) | Err(_) => ExitCode::from(STORAGE_FAILED),
     }
 }
 

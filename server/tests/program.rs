@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_commonplace");
 
@@ -126,6 +126,73 @@ fn one_data_folder_serves_one_server() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
+/// One edit of a y-websocket client, by hand: one letter under the root "a". Returns when the server has shown it.
+fn write_something(server: &Server, document: &str) {
+    let mut stream = TcpStream::connect(server.address).expect("the server listens");
+    let request = format!(
+        "GET /sync/{document} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let update = [1, 1, 1, 0, 4, 1, 1, b'a', 1, b'x', 0];
+    let mut messages =
+        [&[0x82, 0x84, 0, 0, 0, 0, 0, 0, 1, 0][..], &[0x82, 0x8e, 0, 0, 0, 0, 0, 2, 11], &update]
+            .concat();
+    stream.write_all(&messages).expect("the server reads");
+    messages.clear();
+    while !messages.ends_with(&update) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an echo");
+        messages.extend(byte);
+    }
+}
+
+#[test]
+fn what_was_written_can_be_listed_copied_checked_and_brought_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (data, copy, new, export) = (path("data"), path("copy"), path("new"), path("export"));
+    let server = Server::start(Path::new(&data));
+    write_something(&server, "some/note");
+    // Beside the running server.
+    let backup = run(&["backup", &copy, "--data", &data]);
+    assert_eq!(backup.status.code(), Some(0), "{}", words(&backup.stderr));
+    assert_eq!(
+        run(&["doc", "quarantine", "some/note", "--data", &data]).status.code(),
+        Some(74),
+        "it is running"
+    );
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+
+    for arguments in [
+        &["restore", &copy, "--data", &new][..],
+        &["verify", "--data", &new],
+        &["doc", "export", "some/note", &export, "--data", &new],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", words(&output.stderr));
+    }
+    assert_eq!(
+        run(&["backup", &copy, "--data", &data]).status.code(),
+        Some(74),
+        "nothing is overwritten"
+    );
+    let list = || words(&run(&["doc", "list", "some/", "--data", &new]).stdout).to_owned();
+    assert!(list().trim_end().ends_with("ago  some/note"), "{}", list());
+    assert!(run(&["doc", "list", "other", "--data", &new]).stdout.is_empty());
+    for (command, ending) in
+        [("quarantine", "set aside: set aside by an operator"), ("release", "some/note")]
+    {
+        assert_eq!(run(&["doc", command, "some/note", "--data", &new]).status.code(), Some(0));
+        assert!(list().trim_end().ends_with(ending), "{}", list());
+    }
+    assert_eq!(
+        run(&["doc", "export", "missing", &path("none"), "--data", &new]).status.code(),
+        Some(74)
+    );
+}
+
 #[test]
 fn without_file_descriptors_it_waits_and_does_not_spin() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -136,19 +203,17 @@ fn without_file_descriptors_it_waits_and_does_not_spin() {
     let server = Server::from(command);
     // More than there are descriptors; the kernel takes those that the server cannot.
     let crowd: Vec<_> =
-        (0..100).map(|_| TcpStream::connect(server.address).expect("a backlog")).collect();
+        (0..40).map(|_| TcpStream::connect(server.address).expect("a backlog")).collect();
     let before = processor_time(&server);
-    let began = Instant::now();
     // One that is behind all of them in the queue is served as soon as the deadlines have sent the others away.
     let counters = server.get("/metrics");
-    assert!(counters.contains("reason=\"accept_failed\""), "descriptors have been short: {counters}");
+    assert!(
+        counters.contains("reason=\"accept_failed\""),
+        "descriptors have been short: {counters}"
+    );
     drop(crowd);
     let spent = processor_time(&server) - before;
-    assert!(
-        spent < began.elapsed() / 2 + Duration::from_millis(200),
-        "{spent:?} of {:?}",
-        began.elapsed()
-    );
+    assert!(spent < Duration::from_secs(1), "{spent:?} of five seconds' waiting");
     server.signal(Signal::TERM);
     assert_eq!(server.exit_code(), Some(0));
 }
