@@ -183,7 +183,7 @@ async fn verify_finds_what_is_wrong_and_where() {
     let (dir, store) = started().await;
     let judged = |log: &LogContent| {
         // Whole logs are judged, from their snapshot on.
-        let start = log.snapshot.as_ref().map_or(0, |snapshot| snapshot.covers.0);
+        let start = log.snapshots.first().map_or(0, |snapshot| snapshot.covers.0);
         assert_eq!(start + log.entries.len() as u64, 50);
         if log.name == name("note/b") { Err("nonsense".into()) } else { Ok(()) }
     };

@@ -6,21 +6,21 @@
 use super::{BackupError, open_to_read};
 use crate::store::sqlite::open::{check_contents, check_structure};
 use crate::store::sqlite::read;
-use crate::store::{Entry, LogInfo, LogName, Position, Snapshot, StoreError};
+use crate::store::{Entry, LogInfo, LogName, RawRecord, Snapshot, StoreError};
 use rusqlite::Connection;
 use std::path::Path;
 
 /// How many names are read at a time.
 const NAMES: usize = 1000;
 
-/// A whole log as a reader from its start gets it.
+/// A whole log: every kept snapshot, and every entry since the oldest of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogContent {
     /// Its name.
     pub name: LogName,
-    /// The newest snapshot, if entries were trimmed.
-    pub snapshot: Option<Snapshot>,
-    /// Everything after it.
+    /// The kept generations, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// Everything after the oldest snapshot, or from the start where there is none.
     pub entries: Vec<Entry>,
 }
 
@@ -131,17 +131,10 @@ fn one_log(connection: &Connection, info: LogInfo, judge: &dyn Judge) -> LogRepo
         quarantined: info.quarantined,
         verdict: Ok(()),
     };
-    let at_one_moment = || -> Result<_, StoreError> {
-        let moment = connection
-            .unchecked_transaction()
-            .map_err(crate::store::sqlite::trouble::Stop::from)?;
-        let records = read::raw(&moment, &report.name)?;
-        Ok((records, whole(&moment, &report.name)))
-    };
-    let (records, content) = match at_one_moment() {
-        Ok(found) => found,
+    let records = match read::raw(connection, &report.name) {
+        Ok(records) => records,
         Err(error) => {
-            report.damaged.push(error.to_string());
+            report.damaged.push(StoreError::from(error).to_string());
             return report;
         }
     };
@@ -152,30 +145,24 @@ fn one_log(connection: &Connection, info: LogInfo, judge: &dyn Judge) -> LogRepo
             report.damaged.push(format!("{what} {}", record.position.0));
         }
     }
-    match content {
-        Ok(content) => report.verdict = judge.judge(&content),
-        Err(error) => {
-            if report.damaged.is_empty() {
-                report.damaged.push(error.to_string());
-            }
-        }
+    if report.damaged.is_empty() {
+        report.verdict = judge.judge(&content(&report.name, records));
     }
     report
 }
 
-/// A whole log, set aside or not.
-fn whole(connection: &Connection, name: &LogName) -> Result<LogContent, StoreError> {
-    let first = read::page_even_if_set_aside(connection, name, Position::START)?;
-    let mut content =
-        LogContent { name: name.clone(), snapshot: first.snapshot, entries: first.entries };
-    let mut more = first.more;
-    while more {
-        let after = content.entries.last().map_or(Position::START, |last| last.position);
-        let page = read::page_even_if_set_aside(connection, name, after)?;
-        more = page.more && !page.entries.is_empty();
-        content.entries.extend(page.entries);
+fn content(name: &LogName, records: Vec<RawRecord>) -> LogContent {
+    let mut content = LogContent { name: name.clone(), snapshots: Vec::new(), entries: Vec::new() };
+    for RawRecord { position, is_snapshot, bytes, .. } in records {
+        if is_snapshot {
+            content.snapshots.push(Snapshot { covers: position, bytes });
+        } else {
+            content.entries.push(Entry { position, bytes });
+        }
     }
-    Ok(content)
+    content.snapshots.sort_by_key(|snapshot| snapshot.covers);
+    content.entries.sort_by_key(|entry| entry.position);
+    content
 }
 
 fn damaged_blobs(connection: &Connection) -> rusqlite::Result<Vec<LogName>> {
