@@ -54,7 +54,7 @@ pub enum Scope {
 }
 
 /// One request for a document.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ask {
     /// Which document.
     pub document: DocumentName,
@@ -64,6 +64,17 @@ pub struct Ask {
     pub remote: IpAddr,
     /// A number unique to the connection within this process.
     pub connection: u64,
+}
+
+/// Without the token, so that no log ever holds one.
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask")
+            .field("document", &self.document)
+            .field("remote", &self.remote)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A yes.

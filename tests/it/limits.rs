@@ -35,7 +35,8 @@ async fn an_update_above_the_limit_is_refused_for_good() {
     let mut socket = server.connect("/sync/note").await;
     socket.send(commonplace_protocol::yws::Message::Sync(Sync::Update(&large)).encode()).await;
     assert_eq!(socket.close_code().await.0, 4422);
-    assert_eq!(server.try_connect("/sync/note", &[]).await.expect_err("remembered").status, 403);
+    // Others, who may look the same from outside, are not refused for it.
+    server.connect("/sync/note").await;
 }
 
 #[tokio::test]

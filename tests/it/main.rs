@@ -1,5 +1,6 @@
 //! What does a client on a real socket see? One behaviour a file.
 
+mod crowd;
 mod documents;
 mod hocuspocus;
 mod limits;
@@ -8,4 +9,5 @@ mod slow;
 mod stopping;
 mod tokens;
 mod upgrade;
+mod websocket;
 mod ywebsocket;

@@ -36,6 +36,11 @@ async fn a_sandbox_on_loopback_is_not_reached_under_a_foreign_name() {
     let server = Server::start().await;
     let rebound = [("host", "evil.example.org:8080"), ("origin", "http://evil.example.org:8080")];
     assert_eq!(status(&server, "/sync/note", &rebound).await, 403);
+    for path in ["/", "/metrics", "/api/notes/recent"] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: evil.example.org\r\nconnection: close\r\n\r\n");
+        assert_eq!(server.ask(&request).await.status, 403, "{path}");
+    }
 }
 
 #[tokio::test]

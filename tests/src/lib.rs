@@ -178,6 +178,11 @@ impl Server {
     /// Stops it, and says how that went.
     pub async fn stop(self) -> Stopped {
         self.tasks.stop();
+        self.stopped().await
+    }
+
+    /// Waits until somebody stops it, and says how that went.
+    pub async fn stopped(self) -> Stopped {
         self.running.await.expect("the server does not panic").expect("the server ends well")
     }
 }
@@ -209,6 +214,12 @@ impl Client {
     /// Sends a binary message.
     pub async fn send(&mut self, message: impl Into<Bytes>) {
         self.socket.send(Message::Binary(message.into())).await.expect("the server reads");
+    }
+
+    /// Sends a binary message to a server that may have closed.
+    pub async fn send_if_open(&mut self, message: impl Into<Bytes>) {
+        // What cannot be sent is not answered either, which is what the caller looks at.
+        self.socket.send(Message::Binary(message.into())).await.ok();
     }
 
     /// What comes next; pings are answered and passed over.

@@ -35,7 +35,7 @@ const ANONYMOUS_AFTER: Duration = Duration::from_millis(250);
 /// A new socket on which no document is asked for ends after this: enough for a client that fetches its token only now.
 const NOTHING_ASKED: Duration = Duration::from_secs(10);
 
-/// A socket whose documents have all been left ends after this: enough to turn from one note to the next.
+/// A socket whose documents have all been left or refused ends after this: enough to turn from one note to the next, or to sign in.
 const NOTHING_OPEN: Duration = Duration::from_secs(60);
 
 /// The reason providers know for a document that they left themselves.
@@ -46,6 +46,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>) -
         link,
         seats: Seats::default(),
         tells_version: false,
+        has_asked: false,
         was_let_in: false,
         idle_since: Some(Instant::now()),
     };
@@ -63,6 +64,9 @@ struct Provider<'a, S> {
     seats: Seats,
     /// Whether the provider says which version it is: then it is 4 or later, and can be told about single documents.
     tells_version: bool,
+    /// Whether any document has been asked for.
+    has_asked: bool,
+    /// Whether any has been opened.
     was_let_in: bool,
     /// Since when no document is open or asked for.
     idle_since: Option<Instant>,
@@ -100,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
 
     /// When a socket without documents ends.
     fn idle_until(&self) -> Option<Instant> {
-        let patience = if self.was_let_in { NOTHING_OPEN } else { NOTHING_ASKED };
+        let patience = if self.has_asked { NOTHING_OPEN } else { NOTHING_ASKED };
         self.idle_since.map(|since| since + patience)
     }
 
@@ -224,6 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
 
     fn start_opening(&mut self, number: SeatNumber, token: &str) {
         let Some((address, document)) = self.seats.names(number) else { return };
+        self.has_asked = true;
         let ask = self.link.ask(&document, token);
         let outbox = self.link.outbox.for_seat(number);
         let (seat_address, seat_outbox) = (address.clone(), outbox.clone());

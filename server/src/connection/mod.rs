@@ -56,8 +56,8 @@ const COPIED_BELOW: usize = 1024;
 /// Peers are numbered for the whole process: rooms of several servers in one process (as in tests) never confuse them.
 static NEXT_PEER: AtomicU64 = AtomicU64::new(1);
 
-/// Which dialect a socket speaks, decided by its URL.
-#[derive(Clone, Debug)]
+/// Which dialect a socket speaks, decided by its URL. Not printed: it holds a token.
+#[derive(Clone)]
 pub(crate) enum Line {
     /// `/sync`.
     Hocuspocus,
@@ -390,8 +390,7 @@ fn kept(message: &Bytes, part: &[u8]) -> Bytes {
     if part.len() < COPIED_BELOW { Bytes::copy_from_slice(part) } else { message.slice_ref(part) }
 }
 
-/// When an admission has to be renewed.
-#[derive(Clone, Debug)]
+/// When an admission has to be renewed. Not printed: it holds a token.
 struct Renewal {
     /// When a client that can be asked is asked for a fresh token.
     ask_at: Instant,

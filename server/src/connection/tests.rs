@@ -25,7 +25,7 @@ fn edge(access: impl Access) -> Arc<Edge> {
     let options = Options {
         door: Door::Sandbox,
         allow_origins: Vec::new(),
-        max_connections: 10,
+        max_connections: 500,
         listens_on_loopback: true,
     };
     Arc::new(Edge {
@@ -230,7 +230,7 @@ async fn a_token_that_comes_within_the_grace_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_place_is_given_back_when_the_connection_ends() {
     let edge = edge(Sandbox);
-    for _ in 0..edge.options.max_connections * 2 {
+    for _ in 0..edge.options.max_connections + 1 {
         let Client { io, served, .. } = connect(&edge, y_websocket(), PIPE);
         drop(io);
         served.await.expect("no panic");
@@ -248,6 +248,36 @@ async fn a_room_that_ends_sends_its_peers_back() {
     edge.rooms.stop().await;
     assert_eq!(ada.closed().await.1, CloseCode::RESTART);
     assert_eq!(ben.closed().await.1, CloseCode::RESTART);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_what_can_never_be_stored_does_not_come_back_at_once() {
+    let edge = edge(Sandbox);
+    let mut client = connect(&edge, y_websocket(), PIPE);
+    let mut frame = vec![BINARY, 0x80 | 127];
+    let update = vec![0; commonplace_protocol::limits::MAX_MESSAGE + 1];
+    let message = commonplace_protocol::yws::Message::Sync(Sync::Update(&update)).encode();
+    frame.extend((message.len() as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(message);
+    client.io.write_all(&frame).await.expect("the server reads");
+    assert_eq!(client.closed().await, (2, CloseCode::UPDATE_REFUSED));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_silent_sockets_leaves_the_others_in_peace() {
+    let edge = edge(Sandbox);
+    let mut ada = connect(&edge, y_websocket(), PIPE);
+    let mut crowd: Vec<_> =
+        (1..edge.options.max_connections).map(|_| connect(&edge, Line::Hocuspocus, 64)).collect();
+    assert!(edge.registry.take_place().is_none(), "they take every place");
+    for silent in &mut crowd {
+        assert_eq!(silent.closed().await, (10, CloseCode::TIMEOUT));
+    }
+    drop(crowd);
+    ada.send(BINARY, &commonplace_protocol::yws::Message::Sync(Sync::SyncStep1(&[0])).encode())
+        .await;
+    ada.second_of(BINARY, &[0, 1]).await;
 }
 
 #[test]

@@ -20,7 +20,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A client that is refused for good is held this long before it is closed: about as long as y-websocket waits at most between its attempts.
+const BEFORE_REFUSED_CLIENTS_RETURN: Duration = Duration::from_secs(2);
 
 /// The only seat.
 const SEAT: SeatNumber = 0;
@@ -32,10 +36,21 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Ending {
     let ending = match seated(link, &document, &token).await {
         Ok(opened) => stay(link, &document, &token, opened).await,
-        Err(ending) => ending,
+        Err(ending) => {
+            // Decided by name and token alone, so whoever brings the same again gets the same answer. What happens later concerns one client;
+            // others with the same token, perhaps behind the same address, must not suffer for it.
+            if ending.is_permanent() {
+                link.edge.budget.remember_refusal(link.remote, document.as_str(), &token);
+            }
+            return ending;
+        }
     };
     if ending.is_permanent() {
-        link.edge.budget.remember_refusal(link.remote, document.as_str(), &token);
+        // Clients before 3.1 come back 100 ms after any close, for ever, with the same edit.
+        let pause = tokio::time::sleep(BEFORE_REFUSED_CLIENTS_RETURN);
+        if let Err(Interrupted::Over(ending)) = link.while_writing(None, Box::pin(pause)).await {
+            return ending;
+        }
     }
     ending
 }

@@ -9,14 +9,16 @@ mod api;
 mod budget;
 mod health;
 pub(crate) mod listen;
+mod origin;
 mod pages;
 mod upgrade;
 
 use crate::Edge;
+use crate::config::Door;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use std::net::SocketAddr;
@@ -63,6 +65,7 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .route("/metrics", get(health::metrics_for_this_computer))
         .route("/api/notes/recent", get(api::recent_notes))
         .fallback(pages::page)
+        .layer(from_fn_with_state(Arc::clone(&edge), this_computer))
         .with_state(edge)
         .layer(from_fn(safe_headers))
 }
@@ -70,6 +73,19 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
 /// The routes of `--metrics-listen`: whoever can reach that port may read.
 pub(crate) fn metrics_router() -> Router {
     Router::new().route("/metrics", get(health::metrics)).layer(from_fn(safe_headers))
+}
+
+async fn this_computer(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let options = &edge.options;
+    let is_local = options.door == Door::Sandbox && options.listens_on_loopback;
+    if is_local && !origin::is_this_computer(request.headers(), &options.allow_origins) {
+        crate::metrics::refusal("host");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "A sandbox on this computer answers only under this computer's own names; its operator can allow another with --allow-origin.",
+        );
+    }
+    next.run(request).await
 }
 
 async fn safe_headers(request: Request, next: Next) -> Response {

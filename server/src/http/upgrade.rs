@@ -3,10 +3,9 @@
 //! All that can be refused is refused here, before a socket costs anything: foreign pages, too many connections, too many at once, and clients
 //! that have been told "no" a moment ago.
 
-use super::{Remote, refuse};
+use super::{Remote, origin, refuse};
 use crate::Edge;
 use crate::access::DocumentName;
-use crate::config::{Door, Origin, is_loopback};
 use crate::connection::{self, Line};
 use axum::Extension;
 use axum::body::Body;
@@ -30,7 +29,6 @@ enum Refusal {
     NotAnUpgrade,
     WrongVersion,
     ForeignPage,
-    UnknownHost,
     BadName,
     RefusedAMomentAgo,
     Stopping,
@@ -56,11 +54,6 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "origin",
                 "Pages of this web site may not connect; the server's operator can allow it with --allow-origin.",
-            ),
-            Self::UnknownHost => (
-                StatusCode::FORBIDDEN,
-                "host",
-                "A sandbox on this computer answers only under its own names; the server's operator can allow another with --allow-origin.",
             ),
             Self::BadName => (
                 StatusCode::BAD_REQUEST,
@@ -147,8 +140,9 @@ fn upgrade(
     line: Line,
 ) -> Result<Response, Refusal> {
     let answer = handshake(&request)?;
-    let local = edge.options.listens_on_loopback.then_some(edge.options.door);
-    check_origin(request.headers(), &edge.options.allow_origins, local)?;
+    if !origin::is_allowed(request.headers(), &edge.options.allow_origins) {
+        return Err(Refusal::ForeignPage);
+    }
     if edge.tasks.is_stopping() {
         return Err(Refusal::Stopping);
     }
@@ -226,49 +220,6 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
-}
-
-/// Browsers say which page a WebSocket comes from, and do not let pages lie; without this check any web site could use its visitor's access.
-/// Programs other than browsers send no origin and have no visitor to betray.
-///
-/// A sandbox on loopback also looks at the name it is addressed by (`local` is its door): a foreign site can make its own name point to this
-/// computer, and then is its "own" origin.
-fn check_origin(
-    headers: &HeaderMap,
-    allowed: &[Origin],
-    local: Option<Door>,
-) -> Result<(), Refusal> {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    if local == Some(Door::Sandbox)
-        && !is_local_name(&host)
-        && !allowed.iter().any(|origin| origin.authority() == host)
-    {
-        return Err(Refusal::UnknownHost);
-    }
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return Ok(()) };
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(Origin::parse)
-        .filter(|_| origins.next().is_none())
-        .ok_or(Refusal::ForeignPage)?;
-    // A proxy may have taken TLS off, so the scheme of the request is not known; the port that a scheme implies is not part of either name.
-    let own = host == origin.authority()
-        || Origin::parse(&format!("http://{host}"))
-            .is_some_and(|own| own.authority() == origin.authority());
-    if own || allowed.contains(&origin) { Ok(()) } else { Err(Refusal::ForeignPage) }
-}
-
-fn is_local_name(host: &str) -> bool {
-    let Some(host) = host.parse::<hyper::http::uri::Authority>().ok() else { return false };
-    let name = host.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.ends_with(".localhost") || address.parse().is_ok_and(is_loopback)
 }
 
 #[cfg(test)]
