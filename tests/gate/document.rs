@@ -7,7 +7,7 @@ use yrs::updates::decoder::Decode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, StateVector, Transact, Update};
 
 /// As the server feeds yrs.
-const MAX_BLOCKS: usize = 1000;
+pub(crate) const MAX_BLOCKS: usize = 1000;
 
 pub(crate) fn new_doc() -> Doc {
     let mut options = Options::with_client_id(yrs::block::ClientID::new(u64::from(u32::MAX)));
@@ -17,9 +17,9 @@ pub(crate) fn new_doc() -> Doc {
 }
 
 /// Feeds yrs as the server does. The error is yrs' own, or its panic.
-pub(crate) fn feed(doc: &Doc, bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn feed(doc: &Doc, bytes: &[u8], max_blocks: usize) -> Result<(), String> {
     let apply = || -> Result<(), String> {
-        for part in split(bytes, MAX_BLOCKS, 1 << 20).map_err(|error| format!("split: {error}"))? {
+        for part in split(bytes, max_blocks, 1 << 20).map_err(|error| format!("split: {error}"))? {
             let update = Update::decode_v1(&part).map_err(|error| format!("decode: {error}"))?;
             doc.transact_mut().apply_update(update).map_err(|error| format!("apply: {error}"))?;
         }
@@ -48,17 +48,25 @@ pub(crate) struct Guarded {
     pub(crate) doc: Doc,
     pub(crate) admitted: Vec<Vec<u8>>,
     pub(crate) contained: usize,
+    /// Blocks in one transaction of yrs. Small ones put the ends of transactions in between the blocks of an update.
+    pub(crate) max_blocks: usize,
 }
 
 impl Guarded {
     pub(crate) fn new() -> Self {
-        Self { gate: Gate::new(), doc: new_doc(), admitted: Vec::new(), contained: 0 }
+        Self {
+            gate: Gate::new(),
+            doc: new_doc(),
+            admitted: Vec::new(),
+            contained: 0,
+            max_blocks: MAX_BLOCKS,
+        }
     }
 
     /// What the server does with an update. A panic of yrs costs the update: the document is rebuilt without it.
     pub(crate) fn offer(&mut self, bytes: &[u8]) -> Result<bool, Refusal> {
         let news = self.gate.admit(bytes, &mut Anyone)?.news;
-        if let Err(error) = feed(&self.doc, bytes) {
+        if let Err(error) = feed(&self.doc, bytes, self.max_blocks) {
             if !(error.starts_with("panic") && error.contains("overflow")) {
                 let history: String =
                     self.admitted.iter().map(|bytes| show(bytes) + "\n").collect();
@@ -69,7 +77,7 @@ impl Guarded {
             self.gate = Gate::new();
             for bytes in &self.admitted {
                 self.gate.admit(bytes, &mut Anyone).expect("admitted before");
-                feed(&self.doc, bytes).expect("applied before");
+                feed(&self.doc, bytes, self.max_blocks).expect("applied before");
             }
             return Ok(false);
         }
@@ -82,7 +90,7 @@ impl Guarded {
         assert!(!self.doc.transact().has_missing_updates(), "nothing is ever pending");
         let state = state(&self.doc);
         let again = new_doc();
-        feed(&again, &state).expect("the server's own state loads");
+        feed(&again, &state, self.max_blocks).expect("the server's own state loads");
         assert_eq!(
             state_fingerprint(&again),
             fingerprint(&state).unwrap(),

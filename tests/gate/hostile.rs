@@ -1,6 +1,6 @@
 //! Hostile histories: whatever the gate lets through, yrs survives, and the document loads again.
 
-use super::document::{Guarded, state};
+use super::document::{Guarded, MAX_BLOCKS, state};
 use super::wire::{Block, Content, Id, Parent, Update};
 use super::workers;
 use commonplace::gate::{Anyone, Gate};
@@ -264,6 +264,7 @@ impl Mind {
 pub(crate) fn history(seed: u64, tally: &mut Tally) {
     let mut mind = Mind::new(seed);
     let mut guarded = Guarded::new();
+    guarded.max_blocks = [1, 2, 5, MAX_BLOCKS][mind.below(4) as usize];
     // From some point on a second gate, begun at a snapshot, has to come to the same decisions.
     let mut reader: Option<Gate> = None;
     let length = 5 + mind.below(60);

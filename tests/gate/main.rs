@@ -3,6 +3,7 @@
 //! Three proofs: hostile histories (whatever passes is harmless to real yrs), honest histories of yrs, and honest histories
 //! of Yjs itself. Seeds are printed; a seed that ever failed is pinned by name in `pinned`.
 
+mod classes;
 mod document;
 mod honest;
 mod hostile;

@@ -24,17 +24,20 @@ pub enum Stuck {
 
 impl<'a> Update<'a> {
     /// The order in which each block comes after its origin, right origin and parent, and after the earlier blocks of its
-    /// client. `known` says how much of a client is there already; blocks known in full are not looked into.
+    /// client. `known` says how much of a client is there already, for what is not in the update.
+    ///
+    /// Blocks that are known are put in order like the others: so an order here is also one for whoever knows nothing.
     ///
     /// Takes time in proportion to the number of blocks: a section that waits is put on a stack, as in Yjs.
     pub fn causal_order(&self, known: impl Fn(ClientId) -> Clock) -> Result<Vec<Step>, Stuck> {
         let mut progress: HashMap<ClientId, Progress> =
             HashMap::with_capacity(self.sections().len());
         for (index, section) in self.sections().iter().enumerate() {
-            let have = known(section.client);
-            if section.start > have {
-                return Err(Stuck::Missing(Id { client: section.client, clock: have }));
+            let known = known(section.client);
+            if section.start > known {
+                return Err(Stuck::Missing(Id { client: section.client, clock: known }));
             }
+            let have = section.start;
             progress
                 .insert(section.client, Progress { section: index, next: 0, have, waiting: false });
         }
@@ -68,38 +71,33 @@ impl<'a> Update<'a> {
             if block.id.clock >= until {
                 break;
             }
-            if block.end() > have {
-                for dependency in dependencies(&block) {
-                    if dependency.client == client {
-                        if dependency.clock >= block.id.clock {
-                            return Err(Stuck::Circle(block.id));
-                        }
-                        continue;
-                    }
-                    let Some(other) = progress.get(&dependency.client) else {
-                        if dependency.clock < known(dependency.client) {
-                            continue;
-                        }
-                        return Err(Stuck::Missing(dependency));
-                    };
-                    if dependency.clock < other.have {
-                        continue;
-                    }
-                    if self
-                        .sections()
-                        .get(other.section)
-                        .is_none_or(|other| dependency.clock >= other.end)
-                    {
-                        return Err(Stuck::Missing(dependency));
-                    }
-                    if other.waiting {
+            for dependency in dependencies(&block) {
+                if dependency.client == client {
+                    if dependency.clock >= block.id.clock {
                         return Err(Stuck::Circle(block.id));
                     }
-                    progress.insert(client, Progress { next, have, waiting: true, ..own });
-                    return Ok(Some(dependency));
+                    continue;
                 }
-                have = block.end();
+                let other = progress.get(&dependency.client);
+                let section = other.and_then(|other| self.sections().get(other.section));
+                let (Some(other), Some(_)) =
+                    (other, section.filter(|section| dependency.clock < section.end))
+                else {
+                    if dependency.clock < known(dependency.client) {
+                        continue;
+                    }
+                    return Err(Stuck::Missing(dependency));
+                };
+                if dependency.clock < other.have {
+                    continue;
+                }
+                if other.waiting {
+                    return Err(Stuck::Circle(block.id));
+                }
+                progress.insert(client, Progress { next, have, waiting: true, ..own });
+                return Ok(Some(dependency));
             }
+            have = block.end();
             let step = |n: usize| u32::try_from(n).expect("fewer blocks than MAX_BLOCKS");
             order.push(Step { section: step(own.section), block: step(next) });
             next += 1;

@@ -140,7 +140,9 @@ fn order_needs_what_is_referred_to() {
         .section(2, 0, &[after(1, 0, 4, &string("x"))])
         .bytes();
     assert!(matches!(order(&circle, 0), Err(Stuck::Circle(_))));
-    assert!(split(&[circle, vec![]].concat(), 1, 1).is_err());
+    assert!(split(&circle, 1, 1).is_err());
+    // What is known is put in order like everything else.
+    assert!(matches!(order(&circle, 9), Err(Stuck::Circle(_))));
     let beyond = Hand::default()
         .section(1, 0, &[after(2, 1, 4, &string("x"))])
         .section(2, 0, &[gc(1)])
