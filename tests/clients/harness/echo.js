@@ -8,7 +8,7 @@ import * as Y from 'yjs'
 export class Echo {
   #doc
   #seenClock = 0
-  #deletions = new Map()
+  #deletions = new Set()
 
   constructor (doc) {
     this.#doc = doc
@@ -16,14 +16,14 @@ export class Echo {
 
   /** A local update goes out. */
   sent (update) {
-    for (const [key] of deletionsIn(update)) this.#deletions.set(key, true)
+    for (const id of deletionsIn(update)) this.#deletions.add(id)
   }
 
   /** A document message came in: an update of the server's. */
   received (update) {
     const clock = Y.parseUpdateMeta(update).to.get(this.#doc.clientID)
     if (clock > this.#seenClock) this.#seenClock = clock
-    for (const [key] of deletionsIn(update)) this.#deletions.delete(key)
+    for (const id of deletionsIn(update)) this.#deletions.delete(id)
   }
 
   /** The server's state vector: it has applied everything below. */
@@ -40,10 +40,18 @@ export class Echo {
   }
 }
 
-function * deletionsIn (update) {
-  for (const [client, ranges] of Y.decodeUpdate(update).ds.clients) {
-    for (const { clock, len } of ranges) {
-      for (let at = clock; at < clock + len; at += 1) yield [`${client}@${at}`]
-    }
+/** What an update deletes: by its list of deletions, or because it brings only the place where something was. */
+export function * deletionsIn (update) {
+  const { structs, ds } = Y.decodeUpdate(update)
+  for (const struct of structs) {
+    if (struct instanceof Y.GC || struct.content instanceof Y.ContentDeleted) yield * idsOf(struct.id.client, struct.id.clock, struct.length)
   }
+  for (const [client, ranges] of ds.clients) {
+    for (const { clock, len } of ranges) yield * idsOf(client, clock, len)
+  }
+}
+
+/** `client@clock` for every unit of a run. */
+export function * idsOf (client, clock, length) {
+  for (let at = clock; at < clock + length; at += 1) yield `${client}@${at}`
 }

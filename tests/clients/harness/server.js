@@ -11,6 +11,9 @@ import { until } from './wait.js'
 const BINARY = process.env.COMMONPLACE_BIN ??
   fileURLToPath(new URL('../../../target/debug/commonplace', import.meta.url))
 
+// How long the server may take to say goodbye to everybody when it is asked to stop. Milliseconds.
+const LONGEST_STOP = 30_000
+
 // Servers that are still running when a test file ends badly; they must not outlive it.
 const running = new Set()
 process.on('exit', () => running.forEach(child => child.kill('SIGKILL')))
@@ -74,7 +77,7 @@ export class Server {
   /** An operator's restart: the process is asked to stop, and says that it did so properly. */
   async stop () {
     this.#child.kill('SIGTERM')
-    const end = await this.#child.ended
+    const end = await until(() => `the server ends when it is asked to\n${this.#log}`, () => this.#child.end, LONGEST_STOP)
     if (end.code !== 0) throw new Error(`asked to stop, the server ended with ${JSON.stringify(end)}\n${this.#log}`)
   }
 

@@ -54,8 +54,10 @@ export class Wire {
   frames = []
   sockets = new Set()
   opened = 0
+  /** The number of the line that was cut last. */
+  lastCut = 0
   /** Called with each frame that arrives, before the client sees it. */
-  onFrame = () => {}
+  listeners = []
 
   constructor (dialect) {
     const wire = this
@@ -81,7 +83,7 @@ export class Wire {
   #note (incoming, bytes) {
     const frame = { at: performance.now(), line: this.opened, incoming, bytes, ...readFrame(this.dialect, bytes) }
     this.frames.push(frame)
-    if (incoming) this.onFrame(frame)
+    if (incoming) this.listeners.forEach(listener => listener(frame))
   }
 
   /** The frames that came in, of one type (and sub-type). */
@@ -96,6 +98,7 @@ export class Wire {
 
   /** The line breaks without a goodbye; the client may try again at once. */
   cut () {
+    this.lastCut = this.opened
     this.sockets.forEach(socket => socket.terminate())
   }
 
