@@ -2,7 +2,7 @@
 
 import WebSocket from 'ws'
 import { createEncoder, toUint8Array, writeUint8Array, writeVarString, writeVarUint, writeVarUint8Array } from 'lib0/encoding'
-import { AUTH, SYNC, STEP_1, readFrame } from './wire.js'
+import { AUTH, STEP_1, STEP_2, SYNC, readFrame } from './wire.js'
 import { until } from './wait.js'
 
 /** Concatenates numbers (varUint), strings (varString), byte arrays (with their length) and `{ raw }` bytes. */
@@ -54,7 +54,9 @@ export class Raw {
     await this.untilOpen()
     if (this.dialect === 'hocuspocus') this.send(AUTH, 0, token)
     this.send(SYNC, STEP_1, new Uint8Array([0]))
-    await until('the server answers a join', () => this.received(SYNC, 1).length > 0)
+    await until('the server answers and asks', () => this.received(SYNC, STEP_2).length > 0 && this.received(SYNC, STEP_1).length > 0)
+    // Nothing inserted, nothing deleted.
+    this.send(SYNC, STEP_2, new Uint8Array([0, 0]))
     return this
   }
 

@@ -117,10 +117,15 @@ describe('an update whose past is unknown', () => {
       const asked = peer.received(SYNC, STEP_1).length
       peer.send(SYNC, UPDATE, updates[1])
       await until('the server asks', () => peer.received(SYNC, STEP_1).length > asked)
-      assert.deepEqual(peer.received(SYNC_STATUS).filter(frame => frame.applied), [])
+      // Only the join itself has been acknowledged, and nothing refused.
+      const statuses = dialect === 'hocuspocus' ? 1 : 0
+      assert.equal(peer.received(SYNC_STATUS).length, statuses)
       peer.send(SYNC, STEP_2, Y.encodeStateAsUpdate(doc))
       const reader = await open(PROVIDER_4, server, `gap ${dialect}`).untilSynced()
       await until('the whole is there', () => reader.doc.getText('text').toString() === 'first second')
+      // One answer for the update that had to wait; the client did not begin this sync, so it counts no answer for it.
+      if (dialect === 'hocuspocus') await until('it is acknowledged', () => peer.received(SYNC_STATUS).length === statuses + 1)
+      assert.ok(peer.received(SYNC_STATUS).every(frame => frame.applied))
       reader.close()
       peer.close()
     })
