@@ -107,6 +107,13 @@ struct Peer {
     unsent: Unsent,
 }
 
+impl Peer {
+    /// Whether it has, or may have, edits that the room was not given yet.
+    fn has_more_to_bring(&self) -> bool {
+        self.owed > 0 || self.to_ask.is_some() || !self.questions.is_empty()
+    }
+}
+
 /// Why a peer was asked for everything. A Hocuspocus provider counts its answer as one unsaved change only when it began the sync itself, so that
 /// one status too many would let it say *saved* too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -277,10 +277,11 @@ impl Room {
         }
     }
 
-    /// y-sweet asks whether everything before is safe. It is not while something of this peer was left with it.
+    /// y-sweet asks whether everything before is safe. It is not while something of this peer was left with it, and not before it has brought
+    /// what the room asked it for: a client that comes back counts the edits it made offline before it has sent them.
     pub(super) fn status(&mut self, now: Now, id: PeerId, status: Bytes) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.owed > 0 {
+        if peer.has_more_to_bring() {
             peer.held_status = Some(status);
         } else {
             self.edits.push(Waiting::Status(id, status));
@@ -405,7 +406,7 @@ impl Room {
             self.send(id, ToPeer::Applied(count));
         }
         if let Some(peer) = self.peers.get_mut(&id)
-            && peer.owed == 0
+            && !peer.has_more_to_bring()
             && let Some(status) = peer.held_status.take()
         {
             self.send(id, ToPeer::SyncStatus(status));

@@ -425,6 +425,21 @@ fn a_y_sweet_status_comes_back_when_all_before_it_is_safe_and_the_client_hears_s
 }
 
 #[test]
+fn a_y_sweet_status_waits_for_the_edits_that_a_returning_client_has_counted_and_not_sent() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    let _offline = client.type_text("one");
+    script.join(A, Dialect::YWebsocket, Scope::ReadWrite);
+    script.step(Event::Received(A, FromPeer::SyncStep1(StateVector::default())));
+    let status = ToPeer::SyncStatus(Bytes::from_static(&[1]));
+    script.step(Event::Received(A, FromPeer::SyncStatus(Bytes::from_static(&[1]))));
+    assert!(!script.to(A).contains(&status));
+    script.step(Event::Received(A, FromPeer::SyncStep2(client.everything())));
+    assert!(!script.to(A).contains(&status));
+    script.stored();
+    assert!(script.to(A).contains(&status));
+}
+
+#[test]
 fn y_websocket_clients_see_their_own_edits_come_back_even_known_ones() {
     let (mut script, client) = (Script::open(), Client::new(7));
     script.live(A, Dialect::YWebsocket);
