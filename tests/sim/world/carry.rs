@@ -1,0 +1,137 @@
+//! How are a room's wishes carried out in virtual time? As its task does, without waiting.
+
+use super::{Append, Link, Seat, World};
+use commonplace::room::event::{Effect, Event, PeerId, Seating, ToPeer};
+use commonplace::store::EntryId;
+use rand::RngExt;
+use std::collections::VecDeque;
+
+impl World {
+    pub(super) fn step(&mut self, event: Event) -> Result<(), String> {
+        let Some(host) = self.host.as_mut().filter(|host| !host.ended) else { return Ok(()) };
+        let effects = host.room.step(self.now, event);
+        self.carry(effects)
+    }
+
+    /// Does what the room wants, as the task does.
+    pub(super) fn carry(&mut self, effects: Vec<Effect>) -> Result<(), String> {
+        let mut echoes = VecDeque::new();
+        let mut todo = VecDeque::from([effects]);
+        while let Some(effects) = todo.pop_front() {
+            for effect in effects {
+                self.carry_one(effect, &mut echoes)?;
+            }
+            while let Some(event) = echoes.pop_front() {
+                if let Some(host) = self.host.as_mut().filter(|host| !host.ended) {
+                    let effects = host.room.step(self.now, event);
+                    todo.push_back(effects);
+                    break;
+                }
+            }
+            if todo.is_empty() && !echoes.is_empty() {
+                todo.push_back(Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_one(&mut self, effect: Effect, echoes: &mut VecDeque<Event>) -> Result<(), String> {
+        let Some(host) = &mut self.host else { return Ok(()) };
+        match effect {
+            Effect::Read(after) => host.read = Some(after),
+            Effect::Append { number, entry } => {
+                if host.append.is_some() {
+                    return Err("two appends at once".to_owned());
+                }
+                let id = match host.entry_id {
+                    Some((last, id)) if last == number => id,
+                    _ => EntryId(self.random.random()),
+                };
+                host.entry_id = Some((number, id));
+                host.append = Some(Append { id, entry, written: None });
+            }
+            Effect::Compact { covers, state } => host.compact = Some((covers, state)),
+            Effect::Send(peer, message) => {
+                if let Some(seat) = host.seats.get_mut(&peer) {
+                    push(&mut self.links, peer, seat, message, echoes);
+                }
+            }
+            Effect::Broadcast(not_to, message) => {
+                let is_presence = matches!(message, ToPeer::Awareness(_));
+                for (&peer, seat) in &mut host.seats {
+                    let reaches = seat.seating == Seating::Live
+                        || (seat.seating == Seating::Arriving && is_presence);
+                    if reaches && Some(peer) != not_to {
+                        push(&mut self.links, peer, seat, message.clone(), echoes);
+                    }
+                }
+            }
+            Effect::Seat(peer, seating) => {
+                if let Some(seat) = host.seats.get_mut(&peer) {
+                    seat.seating = seat.seating.then(seating);
+                }
+            }
+            Effect::TellWhenDrained(peer) => {
+                let is_empty = self
+                    .links
+                    .iter()
+                    .flatten()
+                    .all(|link| link.peer != peer || link.down.is_empty());
+                if is_empty {
+                    echoes.push_back(Event::Drained(peer));
+                } else if let Some(seat) = host.seats.get_mut(&peer) {
+                    seat.tell_when_drained = true;
+                }
+            }
+            Effect::Close(peer, code, reason) => {
+                let client = host.seats.remove(&peer).and_then(|seat| seat.client);
+                echoes.push_back(Event::Leave(peer));
+                match client {
+                    Some(who) => {
+                        return Err(format!(
+                            "client {} was closed: {code:?} {reason}",
+                            self.clients[who].id
+                        ));
+                    }
+                    None => self.hostile = None,
+                }
+            }
+            Effect::WakeAt(at) => host.wake_at = Some(at),
+            Effect::Quarantine(reason) => {
+                return Err(format!("the document was set aside: {reason}"));
+            }
+            Effect::OpenFailed(_) | Effect::Note(_) => {}
+            Effect::Finished => host.ended = true,
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_if_finished(&mut self) {
+        if self.host.as_ref().is_some_and(|host| host.ended) {
+            self.host = None;
+            self.hostile = None;
+            self.links.iter_mut().for_each(|link| *link = None);
+        }
+    }
+}
+
+/// Queues a message for a link, or reports that there was no room.
+fn push(
+    links: &mut [Option<Link>],
+    peer: PeerId,
+    seat: &mut Seat,
+    message: ToPeer,
+    echoes: &mut VecDeque<Event>,
+) {
+    let Some(who) = seat.client else { return };
+    let Some(link) = links[who].as_mut().filter(|link| link.peer == peer) else { return };
+    let fits =
+        seat.seating != Seating::Behind && (link.down.is_empty() || link.down.len() < link.room);
+    if fits {
+        link.down.push_back(message);
+    } else {
+        seat.seating = Seating::Behind;
+        seat.tell_when_drained = true;
+        echoes.push_back(Event::Behind(peer, message));
+    }
+}
