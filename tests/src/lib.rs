@@ -227,14 +227,13 @@ impl Client {
         loop {
             match patiently("a message", self.socket.next()).await {
                 Some(Ok(Message::Binary(message))) => return Said::Message(message),
-                Some(Ok(Message::Close(Some(frame)))) => {
-                    return Said::Closed {
-                        code: frame.code.into(),
-                        reason: frame.reason.to_string(),
-                    };
-                }
-                Some(Ok(Message::Close(None))) => {
-                    return Said::Closed { code: 1005, reason: String::new() };
+                Some(Ok(Message::Close(frame))) => {
+                    // Sends the answer, which servers wait for, and reads to the end.
+                    while let Some(Ok(_)) = patiently("the end", self.socket.next()).await {}
+                    let (code, reason) = frame.map_or((1005, String::new()), |frame| {
+                        (frame.code.into(), frame.reason.to_string())
+                    });
+                    return Said::Closed { code, reason };
                 }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Said::Gone,

@@ -394,8 +394,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         if !self.seats.number_exists(number) {
             return Ok(());
         }
-        // A provider does not come back to a document that was closed, only to a socket that was.
-        if self.tells_version && is_permanent(closing.code) {
+        // A provider does not come back to a document that was closed, only to a socket that was. Whoever broke the protocol in one document
+        // has not forfeited the others (P24).
+        let is_final = is_permanent(closing.code) || closing.code == CloseCode::PROTOCOL_ERROR;
+        if self.tells_version && is_final {
             self.close_document(number, closing.reason);
             return Ok(());
         }

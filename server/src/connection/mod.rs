@@ -400,12 +400,15 @@ struct Renewal {
     token: String,
 }
 
+/// An admission that ended at once would be asked for again and again without a pause.
+const SHORTEST_ADMISSION: Duration = Duration::from_millis(50);
+
 /// A client is asked this long before its admission ends, or at half time if that is later.
 const ASKED_BEFORE: Duration = Duration::from_secs(30);
 
 impl Renewal {
     fn of(admission: &Admission, token: String) -> Option<Self> {
-        let valid_for = admission.valid_for?;
+        let valid_for = admission.valid_for?.max(SHORTEST_ADMISSION);
         let now = Instant::now();
         let ask_at = now + valid_for.saturating_sub(ASKED_BEFORE).max(valid_for / 2);
         Some(Self { ask_at, ends_at: now + valid_for, token })
