@@ -98,11 +98,14 @@ impl Directory {
                 return Err(OpenError::io("locking", &path, source));
             }
         }
+        // A courtesy to whoever is refused: on a full disk the server starts without it, to serve what is there.
         let written = file
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        written.map_err(|source| OpenError::io("writing", &path, source))?;
+        if let Err(error) = written {
+            tracing::warn!(%error, "the lock file does not say who holds it");
+        }
         Ok(Lock { _file: file })
     }
 

@@ -34,7 +34,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use trouble::Stop;
+use trouble::{Stop, Trouble};
 use write::Sealed;
 use writer::{Append, Job, State, Writer};
 
@@ -129,7 +129,11 @@ impl SqliteStore {
             }
             connection.execute_batch("COMMIT")?;
             for id in write::all_garbage(&connection)? {
-                while write::sweep_garbage(&connection, id)? {}
+                match sweep_all(&connection, id) {
+                    // A full disk is no reason not to start: there is another start.
+                    Ok(()) | Err(Stop::Trouble(Trouble::Full)) => {}
+                    Err(stop) => return Err(stop),
+                }
             }
             let restored = "SELECT value FROM meta WHERE key = 'restored_at'";
             let at: i64 = connection.query_row(restored, [], |row| row.get(0))?;
@@ -303,6 +307,11 @@ impl SqliteStore {
             tracing::warn!(%error, "old records stay until the next start");
         }
     }
+}
+
+fn sweep_all(connection: &Connection, id: i64) -> Result<(), Stop> {
+    while write::sweep_garbage(connection, id)? {}
+    Ok(())
 }
 
 fn closed() -> StoreError {

@@ -51,9 +51,14 @@ pub(crate) const TABLES: [&str; 10] = [
     "CREATE TABLE crashes (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID",
 ];
 
+/// Waits for other programs' locks for a while.
+pub(crate) fn be_patient(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)
+}
+
 /// Settings that every connection to the file gets, reading or writing.
 pub(crate) fn settle(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY)?;
+    be_patient(connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     // After a failed fsync nothing may be copied into the database file, and closing a connection would do just that.
     // Checkpoints are the writer's, in words.

@@ -8,6 +8,7 @@
 //! recover from the file.
 
 use super::directory::{Directory, Lock};
+use super::schema;
 use super::trouble::{Stop, Trouble};
 use super::write::append_in;
 use crate::store::{EntryId, LogName, Position, StoreError};
@@ -335,14 +336,19 @@ impl Writer {
             return self.fail("a fault was asked for at a checkpoint");
         }
         // A reader that holds a checkpoint up is not worth waiting for: the next one will do.
-        let result = self.connection.execute_batch("PRAGMA busy_timeout = 0").and_then(|()| {
-            self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
-        });
-        drop(self.connection.execute_batch("PRAGMA busy_timeout = 5000"));
+        let checkpoint = format!("PRAGMA wal_checkpoint({mode})");
+        let result = self
+            .connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| self.connection.query_row(&checkpoint, [], |row| row.get::<_, bool>(0)))
+            .and_then(|hindered| schema::be_patient(&self.connection).map(|()| hindered));
         self.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = result {
+        match result {
+            Ok(false) => {}
+            // Once more when the queue is empty next: what was erased has to leave the write-ahead log too.
+            Ok(true) => self.since_checkpoint = 1,
             // A failed fsync here is as final as one in a commit.
-            drop(self.troubled(Trouble::from(error)));
+            Err(error) => drop(self.troubled(Trouble::from(error))),
         }
     }
 
