@@ -54,6 +54,8 @@ export class Wire {
   frames = []
   sockets = new Set()
   opened = 0
+  /** The close codes of the lines that have ended. */
+  closings = []
   /** The number of the line that was cut last. */
   lastCut = 0
   /** Called with each frame that arrives, before the client sees it. */
@@ -69,7 +71,7 @@ export class Wire {
         this.on('error', () => {})
         wire.sockets.add(this)
         this.on('open', () => { wire.opened += 1 })
-        this.on('close', () => wire.sockets.delete(this))
+        this.on('close', code => { wire.sockets.delete(this); wire.closings.push(code) })
         this.prependListener('message', data => wire.#note(true, new Uint8Array(data)))
       }
 

@@ -155,7 +155,7 @@ describe('kill -9 while everybody types', () => {
         writers.forEach(writer => writer.wire.goOnline())
         for (const writer of writers) {
           await writer.untilSaved()
-          assert.equal(await readAnew(server, writer.name), textOf(writer))
+          assert.equal(await readAnew(server, writer.name), textOf(writer), writer.kind.label)
         }
       } finally {
         await server.close()
