@@ -37,8 +37,11 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json |
 
 test: build test-rust test-web test-clients test-browser test-fuzz ## Everything. Installs what only tests need.
 
-test-rust: need-rust ## Unit, contract, gate, simulation and socket tests.
-	cargo test --workspace --locked
+test-rust: need-rust ## Unit, contract, gate, simulation, socket and fault tests.
+	@tests/install-tools strace:strace
+	# The fault tests kill this program, not the released one: here it checks itself as it goes.
+	cargo build --locked --package commonplace
+	COMMONPLACE_BIN=$(CURDIR)/target/debug/commonplace cargo test --workspace --locked
 
 test-web: web-client/node_modules/.package-lock.json ## The web client's own tests.
 	cd web-client && npm test
@@ -76,7 +79,7 @@ need-node:
 	@command -v npm >/dev/null || { echo "Commonplace needs npm to build its web client (npm was not found). Install the package npm, then run make again."; exit 1; }
 
 test-tools:
-	@tests/install-tools chromium:chromium strace:strace
+	@tests/install-tools chromium:chromium
 
 fuzz-tools: need-rust
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --version 0.13.2
