@@ -6,8 +6,9 @@ DATA    ?= ./data
 SEED    ?= 1
 SEEDS   ?= 20000
 SECONDS ?= 600
+FUZZ_TARGETS = $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help run build web test test-rust test-web test-clients test-browser test-fuzz check sim fuzz clean need-rust need-node test-tools fuzz-tools
+.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +28,14 @@ web-client/node_modules/.package-lock.json: web-client/package-lock.json | need-
 	cd web-client && npm ci --no-audit --no-fund
 	@touch $@
 
+protocol/vectors/node_modules/.package-lock.json: protocol/vectors/package-lock.json | need-node
+	cd protocol/vectors && npm ci --no-audit --no-fund
+	@touch $@
+
+tests/gate-yjs/node_modules/.package-lock.json: tests/gate-yjs/package-lock.json | need-node
+	cd tests/gate-yjs && npm ci --no-audit --no-fund
+	@touch $@
+
 tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json | need-node
 	cd tests/clients && npm ci --no-audit --no-fund
 	@touch $@
@@ -35,10 +44,16 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json |
 	cd tests/browser && npm ci --no-audit --no-fund
 	@touch $@
 
-test: build test-rust test-web test-clients test-browser test-fuzz ## Everything. Installs what only tests need.
+test: build test-rust test-vectors test-web test-clients test-browser test-fuzz ## Everything. Installs what only tests need.
 
-test-rust: need-rust ## Unit, contract, gate, simulation and socket tests.
-	cargo test --workspace --locked
+# The fault tests kill the program of the test profile and not the released one: it checks itself as it goes.
+test-rust: need-rust tests/gate-yjs/node_modules/.package-lock.json ## Unit, contract, gate, simulation, socket and fault tests.
+	@tests/install-tools strace:strace
+	cargo build --locked --package commonplace
+	COMMONPLACE_BIN=$(CURDIR)/target/debug/commonplace cargo test --workspace --locked
+
+test-vectors: protocol/vectors/node_modules/.package-lock.json ## The golden bytes, read by today's JavaScript libraries.
+	cd protocol/vectors && npm test
 
 test-web: web-client/node_modules/.package-lock.json ## The web client's own tests.
 	cd web-client && npm test
@@ -57,12 +72,22 @@ check: need-rust web-client/node_modules/.package-lock.json ## Formatting, lints
 sim: need-rust ## A long simulation: make sim SEEDS=20000 SEED=1
 	SIM_FIRST_SEED=$(SEED) SIM_SEEDS=$(SEEDS) cargo test --release --package commonplace-tests --test sim -- --nocapture
 
-# The fuzz targets run on the stable compiler: without a sanitizer nothing of nightly is needed.
-test-fuzz: fuzz-tools ## A few seconds of each fuzz target.
-	cd tests/fuzz && for target in $$(cargo fuzz list); do cargo fuzz run -s none $$target -- -max_total_time=5 -verbosity=0 || exit 1; done
+# The fuzz targets are libFuzzer programs that build on the stable compiler (flags in tests/fuzz/.cargo/config.toml); `cargo fuzz` runs them too.
+test-fuzz: fuzz-seeds ## A few seconds of each fuzz target.
+	@$(MAKE) --no-print-directory fuzz-each FUZZ_SECONDS=5
 
-fuzz: fuzz-tools ## A long run of each fuzz target: make fuzz SECONDS=600
-	cd tests/fuzz && for target in $$(cargo fuzz list); do cargo fuzz run -s none $$target -- -max_total_time=$(SECONDS) || exit 1; done
+fuzz: fuzz-seeds ## A long run of each fuzz target: make fuzz SECONDS=600
+	@$(MAKE) --no-print-directory fuzz-each FUZZ_SECONDS=$(SECONDS)
+
+fuzz-seeds: need-rust protocol/vectors/node_modules/.package-lock.json
+	node protocol/vectors/seeds.mjs
+	cd tests/fuzz && cargo build --release --locked
+
+fuzz-each:
+	cd tests/fuzz && for target in $(FUZZ_TARGETS); do \
+	  echo "fuzzing $$target for $(FUZZ_SECONDS) s"; mkdir -p corpus/$$target; \
+	  cargo run --quiet --release --locked --bin $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 corpus/$$target || exit 1; \
+	done
 
 clean: ## Removes what was built. Leaves ./data alone.
 	cargo clean
@@ -76,7 +101,4 @@ need-node:
 	@command -v npm >/dev/null || { echo "Commonplace needs npm to build its web client (npm was not found). Install the package npm, then run make again."; exit 1; }
 
 test-tools:
-	@tests/install-tools chromium:chromium strace:strace
-
-fuzz-tools: need-rust
-	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked --version 0.13.2
+	@tests/install-tools chromium:chromium

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use commonplace::access::{Principal, Scope};
 use commonplace::room::document::reload_check;
 use commonplace::room::event::{
-    CompactFailure, Dialect, Effect, Event, FromPeer, Join, Now, PeerId, Seating, ToPeer,
+    CompactFailure, Dialect, Event, FromPeer, Join, Now, PeerId, Seating, ToPeer,
 };
 use commonplace::room::state::Room;
 use commonplace::store::sim::SimDisk;

@@ -3,6 +3,10 @@
 //! Servers run in the test's own process, on a port of their own, with a store in memory unless the test brings one. Nothing here sleeps: a
 //! client waits for what it expects, and gives up loudly.
 
+pub mod fleet;
+pub mod person;
+pub mod process;
+
 use bytes::Bytes;
 use commonplace::access::{Access, Sandbox};
 use commonplace::config::Door;
