@@ -35,6 +35,9 @@ pub(crate) const INBOX: usize = 1_024;
 /// Messages taken from the inbox in one go, between two looks at everything else.
 const INBOX_BATCH: usize = 64;
 
+/// Refused updates of one peer that get a line in the log; further ones are counted, and logged at debug: a hostile peer must not fill the disk.
+const LOGGED_REFUSALS: u32 = 32;
+
 /// What reaches a room's task.
 #[derive(Debug)]
 pub(crate) enum Inbox {
@@ -67,6 +70,8 @@ struct SeatState {
     dialect: Dialect,
     address: Bytes,
     seating: Seating,
+    /// How many of its updates were refused.
+    refusals: u32,
 }
 
 /// The task's own state beside the room's.
@@ -159,7 +164,7 @@ impl Carrier {
                 metrics::peers(1);
                 self.seats.insert(
                     peer,
-                    SeatState { outbox, dialect, address, seating: Seating::Arriving },
+                    SeatState { outbox, dialect, address, seating: Seating::Arriving, refusals: 0 },
                 );
                 self.step(room, markers, Event::Join(Join { peer, dialect, principal, scope }))
             }
@@ -351,7 +356,15 @@ impl Carrier {
             }
             Note::Refused { peer, reason, detail } => {
                 metrics::refusal(reason);
-                tracing::info!(document = %self.log, peer = peer.0, reason, detail, "update refused");
+                let refusals = self.seats.get_mut(&peer).map_or(1, |seat| {
+                    seat.refusals = seat.refusals.saturating_add(1);
+                    seat.refusals
+                });
+                if refusals <= LOGGED_REFUSALS {
+                    tracing::info!(document = %self.log, peer = peer.0, reason, detail, refusals, "update refused");
+                } else {
+                    tracing::debug!(document = %self.log, peer = peer.0, reason, detail, refusals, "update refused");
+                }
             }
             Note::AskedAgain(peer) => {
                 metrics::refusal("asked_again");

@@ -26,7 +26,7 @@ use commonplace_protocol::update::StateVector;
 use edits::Edits;
 use opening::Opening;
 use show::Show;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use sync::Transfer;
 
 /// An empty room is kept this long, so that a reload of the page finds it warm.
@@ -61,6 +61,8 @@ pub struct Room {
     idle_since: Option<Millis>,
     next_sweep: Millis,
     wake_at: Option<Millis>,
+    /// Peers whose `to_ask` is set.
+    asking: BTreeSet<PeerId>,
     /// Peers whose `answered` is set.
     answered_peers: Vec<PeerId>,
     effects: Vec<Effect>,
@@ -169,6 +171,7 @@ impl Room {
             idle_since: None,
             next_sweep: 0,
             wake_at: None,
+            asking: BTreeSet::new(),
             answered_peers: Vec::new(),
             effects: Vec::new(),
         };
@@ -284,6 +287,7 @@ impl Room {
 
     fn leave(&mut self, now: Now, peer: PeerId) {
         self.peers.remove(&peer);
+        self.asking.remove(&peer);
         self.presence.leave(peer, now.mono);
     }
 
@@ -417,7 +421,7 @@ impl Room {
             self.show.wake_at(self.presence.has_changes()),
             self.idle_since.map(|since| since + IDLE_CLOSE),
         ];
-        let asks = self.peers.values().filter_map(|peer| peer.ask_after).min();
+        let asks = self.next_ask();
         for wish in wishes.into_iter().flatten().chain(asks) {
             next = next.min(wish);
         }

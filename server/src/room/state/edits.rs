@@ -5,8 +5,8 @@
 
 use super::show::Shown;
 use super::{Question, Room};
-use crate::access::Scope;
-use crate::gate::{Anyone, Refusal};
+use crate::access::{Principal, Scope};
+use crate::gate::{Admitted, Anyone, Refusal};
 use crate::room::event::{Dialect, Effect, Millis, Note, Now, PeerId, ToPeer};
 use crate::room::record::{Edit, EditPlace, Record};
 use crate::store::{Position, StoreError};
@@ -23,6 +23,9 @@ pub(super) const MAX_WAITING: usize = 16 * 1024;
 
 /// Bytes of updates in one entry, unless a single one is larger.
 pub(super) const MAX_ENTRY_UPDATES: usize = 4 * 1024 * 1024;
+
+/// A document that has grown to this encoded size takes no more: loading and joining it would begin to hurt everyone in it. Bytes.
+const MAX_DOCUMENT: usize = 100 * 1024 * 1024;
 
 /// First wait before an entry is offered to the store again; doubles up to [`MAX_STORE_RETRY`].
 const MIN_STORE_RETRY: Millis = 50;
@@ -69,17 +72,25 @@ pub(super) enum Waiting {
     Status(PeerId, Bytes),
 }
 
-/// One received update that passed the gate.
+/// One received update, with the answer it is waiting for.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Offer {
     pub(super) peer: PeerId,
+    /// Who the peer was when it sent this: it may leave before its words are stored.
+    principal: Principal,
     pub(super) update: Bytes,
-    pub(super) measured: Measured,
-    /// Whether it must be stored at all.
-    pub(super) news: bool,
     /// How many received updates it answers: itself, and those that its full sync covers.
     pub(super) answers: u32,
     since: Millis,
+}
+
+/// One received update that passed the gate.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) offer: Offer,
+    measured: Measured,
+    /// Whether it must be stored at all.
+    pub(super) news: bool,
 }
 
 #[derive(Debug)]
@@ -117,7 +128,7 @@ impl Edits {
 
     fn push(&mut self, item: Waiting) {
         if let Waiting::Edit(part) = &item {
-            self.waiting_bytes += part.update.len();
+            self.waiting_bytes += part.offer.update.len();
         }
         self.waiting.push_back(item);
     }
@@ -128,7 +139,7 @@ impl Edits {
         let mut size = 0;
         while let Some(item) = self.waiting.front() {
             let len = match item {
-                Waiting::Edit(part) => part.update.len(),
+                Waiting::Edit(part) => part.offer.update.len(),
                 Waiting::Status(..) => 0,
             };
             if !batch.is_empty() && size + len > MAX_ENTRY_UPDATES {
@@ -155,37 +166,32 @@ impl Room {
             let is_counted = peer.questions.pop_front() != Some(Question::Uncounted);
             answers = u32::from(is_counted) + std::mem::take(&mut peer.owed);
         }
-        self.take_in(now.mono, id, update, answers, kind);
+        let principal = peer.principal.clone();
+        let offer = Offer { peer: id, principal, update, answers, since: now.mono };
+        self.take_in(now.mono, offer, kind);
     }
 
-    pub(super) fn take_in(
-        &mut self,
-        now: Millis,
-        id: PeerId,
-        update: Bytes,
-        answers: u32,
-        kind: Kind,
-    ) {
-        let is_full = self.edits.waiting_bytes + update.len() > MAX_WAITING_BYTES
+    pub(super) fn take_in(&mut self, now: Millis, offer: Offer, kind: Kind) {
+        let (id, answers) = (offer.peer, offer.answers);
+        let is_full = self.edits.waiting_bytes + offer.update.len() > MAX_WAITING_BYTES
             || self.edits.waiting.len() >= MAX_WAITING;
         if is_full || !self.is_loaded() {
             self.owe(id, answers);
             return;
         }
-        match self.document.admit(&update, &mut Anyone) {
+        let size = self.document.size_hint() + self.edits.waiting_bytes + offer.update.len();
+        if size > MAX_DOCUMENT && !self.document.knows(&offer.update) {
+            let detail = format!("the document would grow past {MAX_DOCUMENT} bytes");
+            self.refuse(id, answers, "document_full", detail);
+            return;
+        }
+        match self.document.admit(&offer.update, &mut Anyone) {
             Ok(admitted) => {
                 if let Some(peer) = self.peers.get_mut(&id).filter(|_| kind == Kind::FullSync) {
                     peer.own_gaps = 0;
                 }
-                let part = Part {
-                    peer: id,
-                    update,
-                    measured: admitted.measured,
-                    news: admitted.news,
-                    answers,
-                    since: now,
-                };
-                self.edits.push(Waiting::Edit(part));
+                let Admitted { measured, news } = admitted;
+                self.edits.push(Waiting::Edit(Part { offer, measured, news }));
             }
             Err(Refusal::Gap) if kind == Kind::Edit => self.owe(id, answers),
             Err(Refusal::Gap) => self.own_gap(now, id, answers),
@@ -212,6 +218,7 @@ impl Room {
         peer.owed += answers;
         if peer.questions.is_empty() {
             peer.to_ask.get_or_insert(Question::Uncounted);
+            self.asking.insert(id);
             self.note(Note::AskedAgain(id));
             self.ask_if_possible(id);
         }
@@ -306,26 +313,13 @@ impl Room {
         }
         while !self.edits.waiting.is_empty() {
             let batch = self.edits.take_batch();
-            let edits: Vec<Edit> = batch.iter().filter_map(|item| self.stored_edit(item)).collect();
+            let edits: Vec<Edit> = batch.iter().filter_map(stored_edit).collect();
             if !edits.is_empty() {
                 self.append(&Record::Edits { at: now.wall, edits }, batch);
                 return;
             }
             // Nothing new in it, and everything before it is durable.
             self.complete(now, self.log.head, batch);
-        }
-    }
-
-    fn stored_edit(&self, item: &Waiting) -> Option<Edit> {
-        match item {
-            Waiting::Edit(part) if part.news => {
-                let principal = self
-                    .peers
-                    .get(&part.peer)
-                    .map_or_else(|| "".into(), |peer| peer.principal.0.clone());
-                Some(Edit { principal, connection: part.peer.0, update: part.update.clone() })
-            }
-            Waiting::Edit(_) | Waiting::Status(..) => None,
         }
     }
 
@@ -366,7 +360,7 @@ impl Room {
             if !part.news {
                 continue;
             }
-            if let Err(broken) = self.document.apply(&part.update, &part.measured) {
+            if let Err(broken) = self.document.apply(&part.offer.update, &part.measured) {
                 self.rebuild(EditPlace { position, index }, &broken, items);
                 return;
             }
@@ -378,8 +372,8 @@ impl Room {
         for item in items {
             match item {
                 Waiting::Edit(part) => {
-                    waited = waited.max(now.mono.saturating_sub(part.since));
-                    *answers.entry(part.peer).or_default() += part.answers;
+                    waited = waited.max(now.mono.saturating_sub(part.offer.since));
+                    *answers.entry(part.offer.peer).or_default() += part.offer.answers;
                     self.show_part(part);
                 }
                 Waiting::Status(peer, status) => statuses.push((peer, status)),
@@ -414,7 +408,7 @@ impl Room {
     }
 
     fn show_part(&mut self, part: Part) {
-        let Part { peer, update, measured, news, .. } = part;
+        let Part { offer: Offer { peer, update, .. }, measured, news } = part;
         let dialect = self.peers.get(&peer).map(|peer| peer.dialect);
         if news {
             // A Hocuspocus provider is told by its status; y-websocket clients count an edit as safe when it comes back to them.
@@ -444,6 +438,18 @@ impl Room {
         for peer in asking {
             self.send(peer, ToPeer::KeepAlive);
         }
+    }
+}
+
+/// The part of an entry that stands for it, if it must be stored at all.
+fn stored_edit(item: &Waiting) -> Option<Edit> {
+    match item {
+        Waiting::Edit(part) if part.news => Some(Edit {
+            principal: part.offer.principal.0.clone(),
+            connection: part.offer.peer.0,
+            update: part.offer.update.clone(),
+        }),
+        Waiting::Edit(_) | Waiting::Status(..) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Readers run the gate in log order, exactly as it was run when the entries were written. An edit the engine cannot apply is passed over and
 //! recorded as void, so that every later reader passes over it too; its sender is refused, and everybody else's words stay.
 
-use super::edits::{Kind, Waiting};
+use super::edits::{Kind, Offer, Part, Waiting};
 use super::{LogPlace, Phase, Room};
 use crate::gate::Anyone;
 use crate::room::document::{Broken, Document};
@@ -149,9 +149,7 @@ impl Room {
         // What waited was admitted by a gate that is gone: it passes the new one, or its author is asked again.
         for item in self.edits.take_waiting() {
             match item {
-                Waiting::Edit(part) => {
-                    self.take_in(now.mono, part.peer, part.update, part.answers, Kind::Edit)
-                }
+                Waiting::Edit(part) => self.take_in(now.mono, part.offer, Kind::Edit),
                 Waiting::Status(peer, status) => self.status(now, peer, status),
             }
         }
@@ -176,20 +174,18 @@ impl Room {
         let mut index = 0;
         for item in items {
             match item {
-                Waiting::Edit(part) => {
-                    let is_void = part.news && voids.contains(&EditPlace { position, index });
-                    index += usize::from(part.news);
+                Waiting::Edit(Part {
+                    offer: Offer { peer, update, answers, .. }, news, ..
+                }) => {
+                    let is_void = news && voids.contains(&EditPlace { position, index });
+                    index += usize::from(news);
                     if is_void {
-                        self.refuse(
-                            part.peer,
-                            part.answers,
-                            "engine",
-                            "the document engine cannot apply it".to_owned(),
-                        );
-                    } else if self.document.knows(&part.update) {
-                        self.acknowledge(part.peer, part.answers);
+                        let detail = "the document engine cannot apply it".to_owned();
+                        self.refuse(peer, answers, "engine", detail);
+                    } else if self.document.knows(&update) {
+                        self.acknowledge(peer, answers);
                     } else {
-                        self.owe(part.peer, part.answers);
+                        self.owe(peer, answers);
                     }
                 }
                 Waiting::Status(peer, status) => self.send(peer, ToPeer::SyncStatus(status)),

@@ -50,6 +50,7 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if wants_question(peer) {
             peer.to_ask = Some(Question::Counted);
+            self.asking.insert(id);
         }
         let had = Had { state: has, asked: true };
         if is_loaded && peer.seating != Seating::Behind {
@@ -147,6 +148,7 @@ impl Room {
                     }
                     (Some(Question::Uncounted), _) | (None, _) => Some(Question::Uncounted),
                 };
+                self.asking.insert(id);
             }
             // Covered by the diff, by the presence table, or not worth repeating.
             ToPeer::SyncStep2(_)
@@ -210,6 +212,7 @@ impl Room {
             peer.to_ask = None;
             peer.ask_after = None;
         }
+        self.asking.remove(&id);
         self.send(id, ToPeer::SyncStep1(state_vector));
     }
 
@@ -228,30 +231,24 @@ impl Room {
     }
 
     pub(super) fn ask_all_that_wait(&mut self) {
-        let waiting: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.to_ask.is_some())
-            .map(|(&id, _)| id)
-            .collect();
-        for peer in waiting {
+        for peer in self.asking.iter().copied().collect::<Vec<_>>() {
             self.ask_if_possible(peer);
         }
     }
 
     pub(super) fn ask_whose_time_has_come(&mut self, now: Millis) {
-        let due: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.ask_after.is_some_and(|at| now >= at))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in due {
-            if let Some(peer) = self.peers.get_mut(&id) {
+        for id in self.asking.iter().copied().collect::<Vec<_>>() {
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            if peer.ask_after.is_some_and(|at| now >= at) {
                 peer.ask_after = None;
+                self.ask_if_possible(id);
             }
-            self.ask_if_possible(id);
         }
+    }
+
+    /// When the next peer that may be asked again later may be.
+    pub(super) fn next_ask(&self) -> Option<Millis> {
+        self.asking.iter().filter_map(|id| self.peers.get(id)?.ask_after).min()
     }
 }
 
