@@ -289,6 +289,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
+    /// Does nothing for a while but write what it has begun to. What the rooms still say is not taken any more: it follows a close, and a status
+    /// among it would be taken for an answer to what was refused.
+    async fn pause(&mut self, duration: Duration) {
+        let mut sleep = pin!(tokio::time::sleep(duration));
+        poll_fn(|cx| match self.socket.poll_write(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => sleep.as_mut().poll(cx),
+        })
+        .await;
+    }
+
     /// The last words, as far as the client lets us: everything queued, a close frame, and a moment for its answer.
     async fn say_goodbye(&mut self, ending: &Ending) {
         if let Ending::Cut(_) = ending {

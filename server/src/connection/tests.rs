@@ -265,6 +265,25 @@ async fn who_sends_what_can_never_be_stored_does_not_come_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_follows_a_refusal_but_the_close() {
+    let edge = edge(Sandbox);
+    let Line::YWebsocket { document, .. } = y_websocket() else { unreachable!() };
+    let token = crate::access::SANDBOX_READ_ONLY_TOKEN.to_owned();
+    let mut client = connect(&edge, Line::YWebsocket { document, token }, PIPE);
+    // An edit, and y-sweet's "tell me when that is safe" behind it.
+    client.send(BINARY, &[0, 2, 11, 1, 1, 1, 0, 4, 1, 1, b'a', 1, b'x', 0]).await;
+    client.send(BINARY, &[102, 1, 7]).await;
+    loop {
+        let (first, body) = client.frame().await;
+        assert_ne!(body.first(), Some(&102), "it is not safe");
+        if first == CLOSE {
+            assert_eq!(body[..2], CloseCode::FORBIDDEN.0.to_be_bytes());
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crowd_of_silent_sockets_leaves_the_others_in_peace() {
     let edge = edge(Sandbox);
     let mut ada = connect(&edge, y_websocket(), PIPE);

@@ -47,10 +47,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     };
     if ending.is_permanent() {
         // Clients before 3.1 come back 100 ms after any close, for ever, with the same edit.
-        let pause = tokio::time::sleep(BEFORE_REFUSED_CLIENTS_RETURN);
-        if let Err(Interrupted::Over(ending)) = link.while_writing(None, Box::pin(pause)).await {
-            return ending;
-        }
+        link.pause(BEFORE_REFUSED_CLIENTS_RETURN).await;
     }
     ending
 }
