@@ -49,10 +49,13 @@ pub enum End {
 /// Writers, half of each dialect, over so many documents.
 #[must_use]
 pub fn writers(count: u64, documents: u64) -> Vec<Person> {
-    let writer = |n| {
+    let writer = |n: u64| {
         // Both dialects meet in each document.
-        let dialect =
-            if (n / documents) % 2 == 0 { Dialect::Hocuspocus } else { Dialect::YWebsocket };
+        let dialect = if (n / documents).is_multiple_of(2) {
+            Dialect::Hocuspocus
+        } else {
+            Dialect::YWebsocket
+        };
         Person::new(1000 + n, dialect, &format!("note {}", n % documents).replace(' ', "-"))
     };
     (0..count).map(writer).collect()

@@ -4,6 +4,7 @@
 //! client waits for what it expects, and gives up loudly.
 
 pub mod fleet;
+pub mod logs;
 pub mod person;
 pub mod process;
 

@@ -1,6 +1,6 @@
 //! Do backups, restores, checks and exports tell the truth, beside a running server and after it?
 
-use crate::bench::{all, fresh, name, put, raw, reopen};
+use crate::bench::{raw, reopen};
 use bytes::Bytes;
 use commonplace::backup::{
     BackupError, Existing, LogContent, backup, export, list, quarantine, read_export, release,
@@ -8,6 +8,7 @@ use commonplace::backup::{
 };
 use commonplace::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use commonplace::store::{Position, Snapshot, Store, StoreError};
+use commonplace_tests::logs::{all, fresh, name, put};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,8 @@
 //! A store to try a clause on, and ways to hurt it.
 
-use bytes::Bytes;
 use commonplace::store::sim::SimStore;
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
-use commonplace::store::{EntryId, LogName, Position, Store};
+use commonplace::store::{LogName, Position, Store};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -116,32 +115,5 @@ impl Bench for SimBench {
     fn restarted(&self) -> Arc<dyn Store> {
         self.store.disk().crash();
         self.store.clone()
-    }
-}
-
-pub(crate) fn name(text: &str) -> LogName {
-    LogName::new(text).unwrap()
-}
-
-pub(crate) fn fresh() -> EntryId {
-    EntryId(rand::random())
-}
-
-/// Appends one entry that must be taken.
-pub(crate) async fn put(store: &dyn Store, log: &LogName, bytes: impl Into<Bytes>) -> Position {
-    store.append(log, None, fresh(), bytes.into()).await.unwrap()
-}
-
-/// All entries after a position, over all pages. Panics on an error.
-pub(crate) async fn all(store: &dyn Store, log: &LogName, after: u64) -> Vec<(u64, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut after = Position(after);
-    loop {
-        let page = store.read(log, after).await.unwrap();
-        found.extend(page.entries.iter().map(|entry| (entry.position.0, entry.bytes.to_vec())));
-        match page.entries.last() {
-            Some(last) if page.more => after = last.position,
-            _ => return found,
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! The clauses of the contract, each as something a store can fail.
 
-use crate::bench::{Bench, SimBench, all, fresh, name, put};
+use crate::bench::{Bench, SimBench};
 use bytes::Bytes;
 use commonplace::store::sim::SimStore;
 use commonplace::store::{
     EntryId, KEPT_SNAPSHOTS, MAX_ENTRY, Page, Position, READ_PAGE_BYTES, REMEMBERED_IDS, Snapshot,
     Store, StoreError,
 };
+use commonplace_tests::logs::{all, fresh, name, put};
 use std::sync::Arc;
 
 fn snapshot(covers: u64, bytes: &'static str) -> Snapshot {

@@ -1,6 +1,8 @@
 //! Does every store keep the contract, and what does the embedded one survive?
 //!
-//! `contract` holds the numbered clauses of `store/mod.rs`, once for all stores; `bench` makes a store to try them on.
+//! `contract` holds the numbered clauses of `store/mod.rs`, once for all stores; `bench` makes a store to try them on. What has to happen in
+//! a process of its own is in `src/bin/store_worker.rs`. How fast it is, `cargo run --release --example measure_appends -p commonplace-tests`
+//! tells.
 
 #[cfg(test)]
 mod backup;

@@ -1,9 +1,10 @@
 //! What does the embedded store make of a disk that was cut off, damaged, emptied or taken by someone else?
 
-use crate::bench::{all, fresh, name, put, raw};
+use crate::bench::raw;
 use bytes::Bytes;
 use commonplace::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use commonplace::store::{LogName, Position, Snapshot, Store, StoreError};
+use commonplace_tests::logs::{all, name, put};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::io::{BufRead, BufReader};
@@ -11,6 +12,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
+
+/// The program that is killed and traced here.
+const WORKER: &str = env!("CARGO_BIN_EXE_store_worker");
 
 fn open(dir: &Path) -> Result<Arc<SqliteStore>, OpenError> {
     SqliteStore::open(dir, SqliteOptions::default())
@@ -338,56 +342,17 @@ async fn erased_words_are_gone_from_the_files() {
     assert!(!found(dir.path()));
 }
 
-/// Runs in a process of its own, which its parent kills: appends, and says each position when it is acknowledged.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the other half of `kill_9_loses_nothing_acknowledged`"]
-async fn appends_until_killed() {
-    let Ok(dir) = std::env::var("COMMONPLACE_TEST_DIR") else { return };
-    let store = open(Path::new(&dir)).unwrap();
-    let writers = (0..8).map(|n| {
-        let store = Arc::clone(&store);
-        async move {
-            let log = name(&format!("log{n}"));
-            loop {
-                let position =
-                    store.append(&log, None, fresh(), vec![n; 300].into()).await.unwrap();
-                println!("\nacknowledged {n} {}", position.0);
-                if position.0 % 25 == 0 {
-                    store
-                        .compact(&log, Snapshot { covers: position, bytes: vec![n; 20_000].into() })
-                        .await
-                        .unwrap();
-                }
-            }
-        }
-    });
-    futures_util::future::join_all(writers).await;
-}
-
-/// Runs in a process of its own, under `strace`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the other half of `s1_no_acknowledgement_leaves_before_its_fsync`"]
-async fn appends_fifty() {
-    let Ok(dir) = std::env::var("COMMONPLACE_TEST_DIR") else { return };
-    let store = open(Path::new(&dir)).unwrap();
-    for n in 0..50_u64 {
-        put(&*store, &name(&format!("log{}", n % 3)), vec![7; 300]).await;
-        println!("acknowledged {n}");
-    }
-}
-
 #[test]
-#[ignore = "needs strace"]
 fn s1_no_acknowledgement_leaves_before_its_fsync() {
     let dir = tempfile::tempdir().unwrap();
     let traced = Command::new("strace")
         .args(["-f", "-y", "-e", "trace=pwrite64,fdatasync,fsync,write"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "sqlite_disk::appends_fifty", "--ignored", "--nocapture"])
-        .env("COMMONPLACE_TEST_DIR", dir.path())
+        .args([WORKER, "append-fifty"])
+        .arg(dir.path())
         .output()
-        .expect("strace is installed: apt install strace");
+        .expect("this test needs strace: sudo apt-get install strace");
     let trace = String::from_utf8_lossy(&traced.stderr);
+    assert!(traced.status.success(), "nothing can be traced here (is ptrace allowed?): {trace}");
     let (mut written, mut synced, mut acknowledged) = (false, false, 0);
     for line in trace.lines() {
         let wal = line.contains("commonplace.db-wal>");
@@ -411,9 +376,9 @@ async fn kill_9_loses_nothing_acknowledged() {
     let mut random = StdRng::seed_from_u64(4);
     let mut acknowledged = [0_u64; 8];
     for _ in 0..12 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sqlite_disk::appends_until_killed", "--ignored", "--nocapture"])
-            .env("COMMONPLACE_TEST_DIR", dir.path())
+        let mut child = Command::new(WORKER)
+            .arg("append-until-killed")
+            .arg(dir.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

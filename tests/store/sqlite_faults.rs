@@ -1,14 +1,20 @@
 //! What does the embedded store do when the disk fails, when it is full, and when a document ends the process?
 
-use crate::bench::{all, fresh, name, put, reopen};
+use crate::bench::reopen;
 use bytes::Bytes;
 use commonplace::store::sqlite::{FaultPoint, SqliteOptions, SqliteStore};
 use commonplace::store::{LogName, Position, Snapshot, Store, StoreError};
+use commonplace_tests::logs::{all, fresh, name, put};
+use commonplace_tests::patiently;
 use futures_util::FutureExt;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A store that overlooks a failure, or a full disk, would take writes for ever; this many are enough to say so.
+const MANY: u64 = 1000;
 
 /// Options under which the `n`-th time that something reaches the disk fails.
 fn failing_at(n: u64) -> SqliteOptions {
@@ -26,7 +32,8 @@ fn nothing_acknowledged_is_lost_whichever_commit_fails() {
     std::thread::scope(|scope| {
         for _ in 0..10 {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     if n > 200 {
@@ -46,7 +53,7 @@ async fn fails_at(n: u64) {
     let mut acknowledged: BTreeMap<&LogName, u64> = BTreeMap::new();
     let fatal = store.fatal();
     let error = 'failed: {
-        for round in 1_u64.. {
+        for round in 1..MANY {
             for log in &logs {
                 match store.append(log, None, fresh(), Bytes::from(round.to_string())).await {
                     Ok(position) => {
@@ -64,10 +71,10 @@ async fn fails_at(n: u64) {
                 }
             }
         }
-        unreachable!()
+        panic!("failure {n} was overlooked")
     };
     assert!(matches!(error, StoreError::Unknown | StoreError::Away(_)), "{n}: {error:?}");
-    assert!(fatal.await.contains("the disk failed"));
+    assert!(patiently("the last words", fatal).await.contains("the disk failed"));
     assert!(store.health().is_err());
     // Nothing is acknowledged any more, and nothing is written either.
     for log in &logs {
@@ -96,6 +103,56 @@ async fn fails_at(n: u64) {
 }
 
 #[tokio::test]
+async fn after_a_failure_every_write_is_refused_at_once_and_the_disk_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broken, reached) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let faults: commonplace::store::sqlite::Faults = {
+        let (broken, reached) = (Arc::clone(&broken), Arc::clone(&reached));
+        Arc::new(move |_| {
+            reached.fetch_add(1, Ordering::Relaxed);
+            broken.load(Ordering::Relaxed)
+        })
+    };
+    let options = SqliteOptions { faults: Some(faults), ..SqliteOptions::default() };
+    let store = SqliteStore::open(dir.path(), options).unwrap();
+    let log = name("a");
+    let append = |text: &'static str| store.append(&log, None, fresh(), text.into());
+    // Whoever waits for an answer that never comes has to fail, not to hang.
+    patiently("an answer to everything", async {
+        assert_eq!(append("kept").await, Ok(Position(1)));
+        broken.store(true, Ordering::Relaxed);
+        assert_eq!(append("unknown").await, Err(StoreError::Unknown));
+        // From here on the disk would take everything again, but what it holds is not known any more.
+        broken.store(false, Ordering::Relaxed);
+        let before = reached.load(Ordering::Relaxed);
+        let reason = store.fatal().await;
+        assert!(reason.contains("the disk failed"), "{reason}");
+        let away = StoreError::Away(reason);
+        assert_eq!(store.health(), Err(away.clone()));
+        assert_eq!(append("late").await, Err(away.clone()));
+        let snapshot = Snapshot { covers: Position(1), bytes: "state".into() };
+        let refused = [
+            store.compact(&log, snapshot).await,
+            store.quarantine(&log, "late").await,
+            store.release(&log).await,
+            store.delete(&log).await,
+            store.put_blob(&log, "late".into()).await,
+            store.delete_blob(&log).await,
+            store.loaded(&log).await,
+        ];
+        assert_eq!(refused, [(); 7].map(|()| Err(away.clone())));
+        assert_eq!(all(&*store, &log, 0).await, [(1, b"kept".to_vec())], "reading goes on");
+        store.close().await;
+        assert_eq!(store.health(), Err(away), "closing does not hide it");
+        assert_eq!(reached.load(Ordering::Relaxed), before, "the disk was tried again");
+    })
+    .await;
+    drop(store);
+    let store = reopen(dir.path(), SqliteOptions::default());
+    assert_eq!(all(&*store, &log, 0).await, [(1, b"kept".to_vec())]);
+}
+
+#[tokio::test]
 async fn a_failing_checkpoint_is_as_final_as_a_failing_commit() {
     let dir = tempfile::tempdir().unwrap();
     let faults: commonplace::store::sqlite::Faults =
@@ -109,8 +166,9 @@ async fn a_failing_checkpoint_is_as_final_as_a_failing_commit() {
     let mut written = 0;
     while store.append(&name("a"), None, fresh(), vec![0; 500_000].into()).await.is_ok() {
         written += 1;
+        assert!((written as u64) < MANY, "the failure was overlooked");
     }
-    store.fatal().await;
+    patiently("the last words", store.fatal()).await;
     drop(store);
     assert_eq!(
         all(&*reopen(dir.path(), SqliteOptions::default()), &name("a"), 0).await.len(),
@@ -135,6 +193,7 @@ async fn full_and_back(store: &SqliteStore) {
     let mut written = 0;
     let full = loop {
         match store.append(&keeps, None, fresh(), vec![2; 20_000].into()).await {
+            Ok(_) if written as u64 == MANY => panic!("the disk is never full"),
             Ok(_) => written += 1,
             Err(error) => break error,
         }
@@ -164,36 +223,39 @@ async fn full_and_back(store: &SqliteStore) {
     assert_eq!(store.health(), Ok(()));
 }
 
-#[tokio::test]
-#[ignore = "needs the right to mount: run it as root"]
-async fn a_real_full_file_system_too() {
+/// Ways to a file system of one's own: the administrator's, and anybody's. It is seen by one process only and goes when that ends, however it
+/// ends.
+const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+
+/// Mounts eight megabytes at the first word, and becomes the program that the others say. 99: they could not be mounted.
+const IN_A_SMALL_DISK: &str =
+    r#"mount -t tmpfs -o size=8m tmpfs "$1" || exit 99; shift; exec "$@""#;
+
+#[test]
+fn a_real_full_file_system_too() {
     let dir = tempfile::tempdir().unwrap();
-    let mount = |args: &[&str]| {
-        std::process::Command::new("mount").args(args).arg(dir.path()).status().unwrap()
-    };
-    assert!(mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).success());
-    let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-    let keeps = name("keeps");
-    let ballast = dir.path().join("ballast");
-    std::fs::write(&ballast, vec![0; 2_000_000]).unwrap();
-    let mut written = 0;
-    while store.append(&keeps, None, fresh(), vec![2; 20_000].into()).await.is_ok() {
-        written += 1;
+    let mut refusals = Vec::new();
+    for way in WAYS {
+        let ended = Command::new("unshare")
+            .args(way)
+            .args(["sh", "-c", IN_A_SMALL_DISK, "sh"])
+            .arg(dir.path())
+            .args([env!("CARGO_BIN_EXE_store_worker"), "fill-the-disk"])
+            .arg(dir.path())
+            .output()
+            .expect("this test needs unshare: sudo apt-get install util-linux mount");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(dir.path().read_dir().unwrap().next().is_none(), "this disk was filled: {said}");
+        match ended.status.code() {
+            Some(0) => return assert!(ended.stdout.starts_with(b"kept "), "{ended:?}"),
+            // `unshare` says 1 when it is not allowed to.
+            Some(1 | 99) => refusals.push(said),
+            _ => panic!("{said}"),
+        }
     }
-    assert_eq!(
-        store.append(&keeps, None, fresh(), vec![2; 20_000].into()).await,
-        Err(StoreError::Full)
+    panic!(
+        "this test fills a small disk of its own, and may not mount one here: run it as root or allow user namespaces. {refusals:?}"
     );
-    assert_eq!(all(&*store, &keeps, 0).await.len(), written);
-    std::fs::remove_file(ballast).unwrap();
-    assert_eq!(put(&*store, &keeps, vec![2; 20_000]).await, Position(written as u64 + 1));
-    assert_eq!(store.health(), Ok(()));
-    store.close().await;
-    drop(store);
-    let store = reopen(dir.path(), SqliteOptions::default());
-    assert_eq!(all(&*store, &keeps, 0).await.len(), written + 1);
-    drop(store);
-    assert!(std::process::Command::new("umount").arg(dir.path()).status().unwrap().success());
 }
 
 /// The process dies while `log` is being applied.

@@ -1,9 +1,9 @@
 //! Does what waits together commit together, and who waits for whom?
 
-use crate::bench::{all, fresh, name, put};
 use bytes::Bytes;
 use commonplace::store::sqlite::{FaultPoint, SqliteOptions, SqliteStore};
 use commonplace::store::{MAX_ENTRY, Position, Snapshot, Store, StoreError};
+use commonplace_tests::logs::{all, fresh, name, put};
 use futures_util::future::{join_all, poll_immediate};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
@@ -193,52 +193,4 @@ async fn closing_commits_what_was_taken() {
         store.append(&log, None, fresh(), "x".into()).await,
         Err(StoreError::Away(_))
     ));
-}
-
-/// How fast is it here? `cargo test -p commonplace-tests --test store measure -- --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, for the tables of the README"]
-async fn measure_appends() {
-    #[expect(clippy::disallowed_methods, reason = "real time is what is measured")]
-    let now = std::time::Instant::now;
-    let dir = tempfile::tempdir_in(".").unwrap();
-    let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-    let log = name("single");
-    let mut times = Vec::new();
-    for _ in 0..3000 {
-        let start = now();
-        put(&*store, &log, vec![7; 200]).await;
-        times.push(start.elapsed());
-    }
-    times.sort_unstable();
-    println!("one appender, 200 bytes: p50 {:?}, p99 {:?}", times[1500], times[2970]);
-    for appenders in [8_u64, 64, 512] {
-        let (before, start) = (commits(&store), now());
-        let each = 20_000 / appenders;
-        let tasks = (0..appenders).map(|n| {
-            let store = Arc::clone(&store);
-            tokio::task::spawn_blocking(move || {
-                tokio::runtime::Handle::current().block_on(async move {
-                    let mut times = Vec::new();
-                    for _ in 0..each {
-                        let start = now();
-                        put(&*store, &name(&format!("log{n}")), vec![7; 200]).await;
-                        times.push(start.elapsed());
-                    }
-                    times
-                })
-            })
-        });
-        let mut times: Vec<_> =
-            join_all(tasks).await.into_iter().flat_map(Result::unwrap).collect();
-        let took = start.elapsed();
-        times.sort_unstable();
-        println!(
-            "{appenders} appenders: {:.0} appends/s, p50 {:?}, p99 {:?}, {:.1} appends a commit",
-            times.len() as f64 / took.as_secs_f64(),
-            times[times.len() / 2],
-            times[times.len() * 99 / 100],
-            times.len() as f64 / (commits(&store) - before) as f64,
-        );
-    }
 }
