@@ -19,7 +19,7 @@ pub use block::{Block, Body, Content, Item, Parent, TypeRef};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use merge::{Measured, MeasuredSection, merge};
 pub use order::{Step, Stuck};
-pub use parse::{Blocks, DeleteSection, Section, Update, parse};
+pub use parse::{Blocks, DeleteSection, Section, Update, parse, parse_own};
 pub use split::split;
 pub use state_vector::StateVector;
 

@@ -20,3 +20,12 @@ for (const [prefix, target] of targets) {
   const different = [...new Set(all.map(({ hex }) => hex))]
   different.forEach((hex, number) => writeFileSync(new URL(`${prefix}${number}`, folder), unhex(hex)))
 }
+
+// Whole histories for the gate: each update after its length in two bytes.
+const histories = JSON.parse(readFileSync(new URL('updates.json', import.meta.url), 'utf8')).vectors
+const folder = new URL('../../tests/fuzz/corpus/gate/', import.meta.url)
+mkdirSync(folder, { recursive: true })
+histories.forEach(({ updates }, number) => {
+  const parts = updates.map(unhex).flatMap((update) => [Uint8Array.of(update.length >> 8, update.length & 255), update])
+  writeFileSync(new URL(`history-${number}`, folder), Buffer.concat(parts))
+})

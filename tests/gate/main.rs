@@ -5,6 +5,7 @@
 
 mod classes;
 mod document;
+mod figures;
 mod honest;
 mod hostile;
 mod pinned;

@@ -2,7 +2,7 @@
 
 use super::merge::joined;
 use super::value::{self, Mix};
-use super::{Body, Content, Item, Parent, Update, parse};
+use super::{Body, Content, Item, Parent, Update, parse_own};
 use crate::error::Malformed;
 use crate::ids::Id;
 use crate::varint::Reader;
@@ -20,7 +20,7 @@ pub struct Fingerprint {
 
 /// Takes the fingerprint of an update (or of a whole state, which is an update too).
 pub fn fingerprint(bytes: &[u8]) -> Result<Fingerprint, Malformed> {
-    let update = parse(bytes)?;
+    let update = parse_own(bytes)?;
     Ok(Fingerprint { insertions: insertions(&update), deletions: deletions(&update) })
 }
 

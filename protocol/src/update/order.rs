@@ -98,7 +98,9 @@ impl<'a> Update<'a> {
                 return Ok(Some(dependency));
             }
             have = block.end();
-            let step = |n: usize| u32::try_from(n).expect("fewer blocks than MAX_BLOCKS");
+            let step = |n: usize| {
+                u32::try_from(n).expect("fewer blocks than bytes, and of those fewer than 4 GiB")
+            };
             order.push(Step { section: step(own.section), block: step(next) });
             next += 1;
         }

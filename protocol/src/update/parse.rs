@@ -63,6 +63,16 @@ pub struct DeleteSection {
 
 /// Reads an update in the V1 encoding. `UPDATE.md` has the rules.
 pub fn parse(bytes: &[u8]) -> Result<Update<'_>, Malformed> {
+    parse_up_to(bytes, MAX_BLOCKS)
+}
+
+/// Reads a state the server wrote itself, or an update that was parsed before: the same rules, but as many blocks as there
+/// are (U17 bounds what a stranger may make us index).
+pub fn parse_own(bytes: &[u8]) -> Result<Update<'_>, Malformed> {
+    parse_up_to(bytes, usize::MAX)
+}
+
+fn parse_up_to(bytes: &[u8], max_blocks: usize) -> Result<Update<'_>, Malformed> {
     if u32::try_from(bytes.len()).is_err() {
         return Err(Malformed::TooLarge("update"));
     }
@@ -74,13 +84,17 @@ pub fn parse(bytes: &[u8]) -> Result<Update<'_>, Malformed> {
         deletes: Vec::new(),
         ranges: Vec::new(),
     };
-    read_sections(&mut reader, &mut update)?;
+    read_sections(&mut reader, &mut update, max_blocks)?;
     read_deletes(&mut reader, &mut update)?;
     reader.finish()?; // U16
     Ok(update)
 }
 
-fn read_sections(reader: &mut Reader<'_>, update: &mut Update<'_>) -> Result<(), Malformed> {
+fn read_sections(
+    reader: &mut Reader<'_>,
+    update: &mut Update<'_>,
+    max_blocks: usize,
+) -> Result<(), Malformed> {
     let whole = update.bytes.len();
     let count = reader.var_u64_minimal("number of sections")?;
     let mut clients = HashSet::new();
@@ -97,7 +111,7 @@ fn read_sections(reader: &mut Reader<'_>, update: &mut Update<'_>) -> Result<(),
         let (first_block, first_byte) = (update.blocks.len(), whole - reader.remaining());
         let mut clock = start;
         for _ in 0..blocks {
-            if update.blocks.len() == MAX_BLOCKS {
+            if update.blocks.len() == max_blocks {
                 return Err(Malformed::TooLarge("the number of blocks")); // U17
             }
             let at = u32::try_from(whole - reader.remaining())

@@ -1,7 +1,7 @@
 //! How does a large update become small ones that can be applied one after the other?
 
 use super::merge::{Open, Piece};
-use super::{Block, Step, Stuck, Update, parse};
+use super::{Block, Step, Stuck, Update, parse_own};
 use crate::error::Malformed;
 use crate::ids::Clock;
 
@@ -12,7 +12,7 @@ const OVERHEAD: usize = 24;
 /// Each part refers only to earlier parts, itself and what the update as a whole refers to outside of it; the deletions come
 /// last. An update that is within the limits comes back as it is.
 pub fn split(bytes: &[u8], max_blocks: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, Malformed> {
-    let update = parse(bytes)?;
+    let update = parse_own(bytes)?;
     if update.len() <= max_blocks && bytes.len() <= max_bytes {
         return Ok(vec![bytes.to_vec()]);
     }

@@ -16,7 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(fingerprint(&part), Ok(whole));
     }
     let Ok(parts) = split(bytes, 2, 256) else { return };
-    let measured: Vec<_> = parts.iter().map(|part| parse(part).expect("a part is an update").measure()).collect();
+    let measured: Vec<_> =
+        parts.iter().map(|part| parse(part).expect("a part is an update").measure()).collect();
     let parts: Vec<_> = parts.iter().map(Vec::as_slice).zip(&measured).collect();
     for merged in merge(&parts) {
         assert_eq!(fingerprint(&merged), Ok(whole));

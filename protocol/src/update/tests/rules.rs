@@ -212,6 +212,7 @@ fn u17_the_number_of_blocks_is_limited() {
     bytes.extend([0, 1].repeat(MAX_BLOCKS + 1));
     bytes.push(0);
     refused(&bytes, Malformed::TooLarge("the number of blocks"));
+    assert_eq!(parse_own(&bytes).unwrap().len(), MAX_BLOCKS + 1);
 }
 
 #[test]
