@@ -89,10 +89,20 @@ export class Person {
     await until(`${this.name} reads ${JSON.stringify(words)}`, async () => (await this.text()).includes(words))
   }
 
-  /** Places the caret at the end of the note, the way a person does. */
+  /** Places the caret at the end of the note, the way a person does, and looks whether it is there. */
   async goToEnd () {
-    await this.editor.focus()
-    await this.page.keyboard.press('Control+End')
+    await this.editor.click()
+    // Just after it was given the focus the editor puts the caret where it had it; no person is quick enough to see that.
+    await until(`${this.name}'s caret is at the end`, async () => {
+      await this.press('Control+End')
+      return await this.page.evaluate(() => window.caretIsAtEnd())
+    })
+  }
+
+  /** Presses a key, and lets the browser tell the editor about it before anything else is pressed. */
+  async press (key) {
+    await this.page.keyboard.press(key)
+    await this.page.evaluate(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))
   }
 
   type (words) {
@@ -128,6 +138,17 @@ function watchLabel () {
     const text = document.querySelector('.note-text')?.cloneNode(true)
     text?.querySelectorAll('.caret').forEach(caret => caret.remove())
     return [...text?.children ?? []].map(block => block.textContent).join('\n')
+  }
+  window.caretIsAtEnd = () => {
+    const selection = document.getSelection()
+    const text = document.querySelector('.note-text')
+    if (!selection.isCollapsed || !text.contains(selection.focusNode)) return false
+    const rest = document.createRange()
+    rest.selectNodeContents(text)
+    rest.setStart(selection.focusNode, selection.focusOffset)
+    const after = rest.cloneContents()
+    after.querySelectorAll('.caret').forEach(caret => caret.remove())
+    return after.textContent === ''
   }
   const look = () => {
     const state = document.querySelector('[data-testid=save-label]')?.getAttribute('data-state')

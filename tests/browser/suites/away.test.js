@@ -32,7 +32,7 @@ describe('away', { concurrency: 2 }, () => {
       await until('the words are on the device', async () => await ada.state() === 'on-device')
       await ada.photograph('offline')
       await ben.goToEnd()
-      await ben.page.keyboard.press('Enter')
+      await ben.press('Enter')
       await ben.type('Meanwhile, at the office. ')
       await ben.untilLabel('saved')
       assert.ok(!(await ben.text()).includes('tunnel'))
@@ -87,14 +87,24 @@ describe('away', { concurrency: 2 }, () => {
       await people[1].untilReads('begin')
       // Each in a paragraph of their own, so that words stay words.
       await people[1].goToEnd()
-      await people[1].page.keyboard.press('Enter')
+      await people[1].press('Enter')
       for (let round = 1; round <= 3; round += 1) {
         let typing = true
         const typists = people.map(async person => {
           for (let word = 1; typing; word += 1) await person.type(`${person.name}${round}.${word} `)
         })
-        await until('both were told that new words are saved', async () => {
-          const promises = await Promise.all(people.map(person => person.promised()))
+        try {
+          await until('both were told that new words are saved', async () => {
+            const promises = await Promise.all(people.map(person => person.promised()))
+            return promises.every((promise, at) => promise.includes(`${people[at].name}${round}.3`))
+          })
+          await server.kill()
+          people.forEach(person => person.line.cut())
+        } finally {
+          typing = false
+          await Promise.allSettled(typists)
+        }
+        const promises = await Promise.all(people.map(person => person.promised()))
           return promises.every((promise, at) => promise.includes(`${people[at].name}${round}.3`))
         })
         await server.kill()

@@ -30,11 +30,12 @@ describe('two people', () => {
     await ada.type('Good morning from Ada.')
     await ben.untilReads('Good morning from Ada.')
     await ben.goToEnd()
-    await ben.page.keyboard.press('Enter')
+    await ben.press('Enter')
     // Both at once, each in a paragraph of their own.
     await Promise.all([ada.type(' And more from her.'), ben.type('And Ben answers.')])
-    await until('both read the same', async () => {
-      const [a, b] = await Promise.all([ada.text(), ben.text()])
+    let texts = []
+    await until(() => `both read the same: ${texts}`, async () => {
+      const [a, b] = texts = await Promise.all([ada.text(), ben.text()])
       return a === b && a === 'Good morning from Ada. And more from her.\nAnd Ben answers.'
     })
     await Promise.all([ada.untilLabel('saved'), ben.untilLabel('saved')])

@@ -22,3 +22,13 @@ export function readNote (doc) {
   const textOf = node => node instanceof Y.XmlText ? node.toDelta().map(({ insert }) => typeof insert === 'string' ? insert : '').join('') : node.toArray().map(textOf).join('')
   return note(doc).toArray().map(textOf).join('\n')
 }
+
+/** Appends an element of any name, as only a program can. */
+export function addNode (doc, name, attributes, words) {
+  const node = new Y.XmlElement(name)
+  doc.transact(() => {
+    note(doc).push([node])
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value)
+    if (words) node.insert(0, [new Y.XmlText(words)])
+  })
+}
