@@ -4,6 +4,7 @@
 
 mod crash;
 mod disk;
+mod hostile;
 mod kill;
 mod order;
 mod stop;
