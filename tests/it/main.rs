@@ -9,5 +9,4 @@ mod slow;
 mod stopping;
 mod tokens;
 mod upgrade;
-mod websocket;
 mod ywebsocket;
