@@ -37,6 +37,7 @@ describe('a note reads as HTML and as text', () => {
   check('a link that leads nowhere good', () => [el('paragraph', {}, words('b', { link: { href: 'javascript:alert(1)' } }))], '<p>b</p>', 'b');
   check('letters that look like HTML', () => [p('<img src=x onerror=alert(1)>')], '<p>&lt;img src=x onerror=alert(1)&gt;</p>', '<img src=x onerror=alert(1)>');
   check('newer parts and marks', () => [el('script', {}, words('x', { glow: {} }))], '<div class="newer"><p class="newer-sign">newer</p>x</div>', 'x');
+  check('names that every object has', () => [el('__proto__', {}, words('x', { constructor: {} })), el('constructor', {}, words('y', { toString: {} }))], '<div class="newer"><p class="newer-sign">newer</p>x</div><div class="newer"><p class="newer-sign">newer</p>y</div>', 'x\n\ny');
   check('text outside every block', () => [words('loose')], 'loose', 'loose');
 });
 

@@ -3,22 +3,28 @@ import * as Y from 'yjs';
 import { safeHref } from './links';
 import { NODES } from './schema';
 
-const TAGS: Readonly<Record<string, string>> = {
-  paragraph: 'p',
-  bulletList: 'ul',
-  orderedList: 'ol',
-  taskList: 'ul',
-  listItem: 'li',
-  taskItem: 'li',
-  blockquote: 'blockquote',
-  horizontalRule: 'hr',
-  hardBreak: 'br',
-  table: 'table',
-  tableRow: 'tr',
-  tableCell: 'td',
-  tableHeader: 'th',
-};
-const MARK_TAGS: Readonly<Record<string, string>> = { bold: 'strong', italic: 'em', strike: 's', code: 'code' };
+// Maps, because a document may call a part or a mark anything, `constructor` and `__proto__` included.
+const TAGS: ReadonlyMap<string, string> = new Map([
+  ['paragraph', 'p'],
+  ['bulletList', 'ul'],
+  ['orderedList', 'ol'],
+  ['taskList', 'ul'],
+  ['listItem', 'li'],
+  ['taskItem', 'li'],
+  ['blockquote', 'blockquote'],
+  ['horizontalRule', 'hr'],
+  ['hardBreak', 'br'],
+  ['table', 'table'],
+  ['tableRow', 'tr'],
+  ['tableCell', 'td'],
+  ['tableHeader', 'th'],
+]);
+const MARK_TAGS: ReadonlyMap<string, string> = new Map([
+  ['bold', 'strong'],
+  ['italic', 'em'],
+  ['strike', 's'],
+  ['code', 'code'],
+]);
 // As deep as anything is shown; beyond it the words are shown without their structure.
 const MAX_DEPTH = 100;
 
@@ -35,7 +41,7 @@ function runsOf(text: Y.XmlText): readonly Run[] {
 function runToDom(run: Run): Node {
   let node: Node = document.createTextNode(typeof run.insert === 'string' ? run.insert : '');
   for (const [name, value] of Object.entries(run.attributes ?? {})) {
-    const tag = MARK_TAGS[name];
+    const tag = MARK_TAGS.get(name);
     const href = name === 'link' && typeof value === 'object' && value !== null && 'href' in value ? safeHref(value.href) : null;
     if (tag === undefined && href === null) continue;
     const wrapper = document.createElement(tag ?? 'a');
@@ -53,7 +59,7 @@ function elementToDom(el: Y.XmlElement, newer: string, depth: number): Node {
   const name = el.nodeName;
   const level: unknown = name === 'heading' ? (el.getAttributes() as Readonly<Record<string, unknown>>)['level'] : null;
   const whole = typeof level === 'number' && Number.isInteger(level) ? Math.min(Math.max(level, 1), 6) : 1;
-  const dom = document.createElement(name === 'heading' ? `h${whole}` : (TAGS[name] ?? 'div'));
+  const dom = document.createElement(name === 'heading' ? `h${whole}` : (TAGS.get(name) ?? 'div'));
   let inside = dom;
   if (name === 'codeBlock') {
     inside = document.createElement('pre');
