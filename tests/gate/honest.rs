@@ -31,7 +31,6 @@ fn what_yrs_sends_passes() {
 }
 
 #[test]
-#[ignore = "started by what_yrs_sends_passes"]
 fn worker() {
     workers::work(history);
 }

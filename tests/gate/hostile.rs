@@ -320,7 +320,6 @@ fn what_passes_is_harmless() {
 
 /// Runs in a process of its own: a memory fault must cost the worker only.
 #[test]
-#[ignore = "started by what_passes_is_harmless"]
 fn worker() {
     workers::work(|seed, tally| history(seed, tally));
 }

@@ -2,16 +2,7 @@
 
 use super::document::Guarded;
 use super::wire::{Block, Content, Parent, Update};
-use super::{hostile, workers};
 use commonplace::gate::Refusal;
-
-/// `GATE_SEED=n cargo test -p commonplace-tests --test gate replay -- --ignored` plays one hostile history here.
-#[test]
-#[ignore = "plays the seed in GATE_SEED"]
-fn replay() {
-    let seed = std::env::var("GATE_SEED").unwrap().parse().unwrap();
-    println!("{:?}", workers::replay(hostile::history, seed));
-}
 
 fn block(origin: Option<(u64, u32)>, right: Option<(u64, u32)>, content: Content) -> Block {
     Block { origin, right, parent: Parent::Root("t".to_owned()), key: None, content }
