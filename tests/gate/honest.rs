@@ -94,8 +94,8 @@ impl History {
     }
 
     /// The server receives an update and relays it, several of them merged.
-    fn deliver(&mut self, from: usize, updates: Vec<Vec<u8>>) {
-        for bytes in &updates {
+    fn deliver(&mut self, from: usize, updates: &[Vec<u8>]) {
+        for bytes in updates {
             self.tally.offered += 1;
             if let Err(refusal) = self.server.offer(bytes) {
                 panic!("seed {}: {refusal:?}\n{}", self.seed, show(bytes));
@@ -138,7 +138,7 @@ impl History {
                 out
             }
         };
-        self.deliver(n, updates);
+        self.deliver(n, &updates);
     }
 
     fn receive(&mut self, n: usize, all: bool) {
@@ -158,7 +158,7 @@ impl History {
             self.server.doc.transact().encode_state_as_update_v1(&doc.transact().state_vector());
         let own =
             doc.transact().encode_state_as_update_v1(&self.server.doc.transact().state_vector());
-        self.deliver(n, vec![own]);
+        self.deliver(n, &[own]);
         apply(&doc, &missing);
     }
 
@@ -241,11 +241,11 @@ impl History {
             (Some(Out::YMap(map)), _) if depth < 5 => self.map(txn, &map, depth + 1),
             (Some(Out::YArray(array)), _) if depth < 5 => self.array(txn, &array, depth + 1),
             (_, 0) => drop(map.remove(txn, key)),
-            (_, 1) => drop(map.insert(txn, key, TextPrelim::new("inner"))),
+            (_, 1) => _ = map.insert(txn, key, TextPrelim::new("inner")),
             (_, 2) => {
-                drop(map.insert(txn, key, ArrayPrelim::from([Any::from(1.0), Any::from("two")])))
+                _ = map.insert(txn, key, ArrayPrelim::from([Any::from(1.0), Any::from("two")]))
             }
-            (_, 3) => drop(map.insert(txn, key, MapPrelim::from([("k", Any::from(true))]))),
+            (_, 3) => _ = map.insert(txn, key, MapPrelim::from([("k", Any::from(true))])),
             (_, 4) => drop(map.insert(txn, key, Any::from(vec![1u8, 2]))),
             _ => drop(map.insert(txn, key, f64::from(self.below(9)))),
         }
@@ -264,8 +264,8 @@ impl History {
                 array.remove_range(txn, at, count.min(len - at));
             }
             _ if len > 14 => {}
-            (_, 2) => drop(array.insert(txn, at, TextPrelim::new("inner"))),
-            (_, 3) => drop(array.insert(txn, at, MapPrelim::from([("k", Any::from(1.0))]))),
+            (_, 2) => _ = array.insert(txn, at, TextPrelim::new("inner")),
+            (_, 3) => _ = array.insert(txn, at, MapPrelim::from([("k", Any::from(1.0))])),
             _ => array.insert_range(txn, at, [Any::from(1.0), Any::Null, Any::from("x")]),
         }
     }

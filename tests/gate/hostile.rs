@@ -321,5 +321,5 @@ fn what_passes_is_harmless() {
 /// Runs in a process of its own: a memory fault must cost the worker only.
 #[test]
 fn worker() {
-    workers::work(|seed, tally| history(seed, tally));
+    workers::work(history);
 }

@@ -38,7 +38,10 @@ fn seed_617_a_child_of_text_in_a_type_that_is_about_to_go() {
     let between = block(Some((3, 1)), Some((1, 0)), text("y"));
     let child = Block { parent: Parent::Type((3, 2)), ..block(None, None, text("z")) };
     let replacing = block(Some((3, 0)), None, Content::Type(4));
-    let explained = update(&[(3, 2, &[between.clone()]), (900, 0, &[replacing.clone()])], &[]);
+    let explained = update(
+        &[(3, 2, std::slice::from_ref(&between)), (900, 0, std::slice::from_ref(&replacing))],
+        &[],
+    );
     let with_child = update(&[(3, 2, &[between, child]), (900, 0, &[replacing])], &[]);
     assert_eq!(guarded.offer(&with_child), Err(Refusal::Contradiction("its parent is not a type")));
     guarded.offer(&explained).unwrap();
