@@ -92,6 +92,32 @@ fn t4_types_nest_as_deep_as_yrs_bears() {
 }
 
 #[test]
+fn t4_depth_does_not_multiply_the_cost_of_units() {
+    let inside = |n: u32| item(None, Parent::Type((1, n)), Content::Type(0));
+    let mut blocks: Vec<Block> =
+        std::iter::once(root(Content::Type(0))).chain((0..MAX_DEPTH).map(inside)).collect();
+    let mut gate = Gate::new();
+    gate.admit(&one(1, 0, blocks.clone()), &mut Anyone).unwrap();
+    // A hundred thousand units in the innermost type, each beside the one before; some of them are maps of their own.
+    blocks.clear();
+    blocks.push(item(None, Parent::Type((1, MAX_DEPTH - 1)), Content::Type(1)));
+    blocks.extend((0..100_000).map(|n| match n % 4 {
+        0 => after((2, n), Content::Type(1)),
+        1 => Block { key: Some("k".to_owned()), ..after((2, n), text("a")) },
+        _ => after((2, n), text("a")),
+    }));
+    let bytes = one(2, 0, blocks);
+    timed(Duration::from_secs(4), || gate.admit(&bytes, &mut Anyone).unwrap());
+    // And as many deletions, each of which might have taken a type away.
+    let deletes = Update {
+        sections: Vec::new(),
+        deletes: vec![(2, (0..9_000).map(|n| (2 * n + 1, 1)).collect())],
+    }
+    .bytes();
+    timed(Duration::from_secs(4), || gate.admit(&deletes, &mut Anyone).unwrap());
+}
+
+#[test]
 fn t6_the_second_encoding_is_refused() {
     let doc = new_doc();
     let mut all = vec![vec![0; 13]];

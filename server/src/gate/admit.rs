@@ -4,10 +4,11 @@
 //! first rule that is broken takes everything back.
 
 use super::index::{Index, Kind, NewUnits, Owner, PlaceId, Savepoint};
+use super::intervals::Intervals;
 use super::{MAX_DEPTH, MAX_ROOTS, Ownership, Refusal};
 use commonplace_protocol::ids::{ClientId, Clock, Id};
 use commonplace_protocol::update::{Block, Body, Content, Item, Parent, Stuck, Update};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) fn admit(
     let mut taking = Taking {
         index,
         save: Savepoint::default(),
-        must_be_gone: Vec::new(),
+        must_be_gone: HashSet::new(),
         marks: Vec::new(),
         lows: Vec::new(),
     };
@@ -64,7 +65,7 @@ struct Taking<'i> {
     index: &'i mut Index,
     save: Savepoint,
     /// Places that units were put next to which are gone: the deletions of this very update must explain it (G6).
-    must_be_gone: Vec<PlaceId>,
+    must_be_gone: HashSet<PlaceId>,
     // Reused from block to block.
     marks: Vec<u8>,
     lows: Vec<Clock>,
@@ -89,13 +90,14 @@ impl Taking<'_> {
             update.sections().iter().map(|section| self.index.end(section.client)).collect();
         let mut cursors: Vec<_> =
             update.sections().iter().map(|section| update.blocks(section)).collect();
+        let deletes: HashMap<ClientId, &[Range<Clock>]> = update.deletes().collect();
         for step in order {
             let section = step.section as usize;
             let block = cursors
                 .get_mut(section)
                 .and_then(Iterator::next)
                 .expect("the order names each block once");
-            self.block(update, &block, known.get(section).copied().unwrap_or(0))?;
+            self.block(&deletes, &block, known.get(section).copied().unwrap_or(0))?;
         }
         if self.index.roots() > MAX_ROOTS {
             return Err(Refusal::Limit("64 root types")); // G10
@@ -116,7 +118,7 @@ impl Taking<'_> {
 
     fn block(
         &mut self,
-        update: &Update<'_>,
+        deletes: &HashMap<ClientId, &[Range<Clock>]>,
         block: &Block<'_>,
         known: Clock,
     ) -> Result<(), Refusal> {
@@ -144,7 +146,10 @@ impl Taking<'_> {
         };
         if place != PlaceId::GONE && self.index.has_key(place) {
             may_have_key(item, block.len, || {
-                deletes(update, first.client, first.clock..block.end())
+                covers(
+                    deletes.get(&block.id.client).copied().unwrap_or_default(),
+                    first.clock..block.end(),
+                )
             })?;
         }
         let skipped = (first.clock - block.id.clock) as usize;
@@ -247,7 +252,7 @@ impl Taking<'_> {
         }
         if found.gone {
             // Until the deletions of this update it is there, in yrs too.
-            self.must_be_gone.push(place);
+            self.must_be_gone.insert(place);
         }
         Ok(place)
     }
@@ -292,18 +297,15 @@ impl Taking<'_> {
         if self.must_be_gone.is_empty() {
             return Ok(());
         }
-        let deletes: HashMap<ClientId, &[Range<Clock>]> = update.deletes().collect();
-        let is_deleted = |id: Id| {
-            let ranges = deletes.get(&id.client).copied().unwrap_or_default();
-            let next = ranges.partition_point(|range| range.end <= id.clock);
-            ranges.get(next).is_some_and(|range| range.contains(&id.clock))
-                || self
-                    .save
-                    .replaced
-                    .iter()
-                    .any(|(client, range)| *client == id.client && range.contains(&id.clock))
-        };
-        if self.must_be_gone.iter().all(|place| self.index.is_gone_if(*place, &is_deleted)) {
+        let mut deleted: HashMap<ClientId, Intervals> = HashMap::new();
+        let told = update
+            .deletes()
+            .flat_map(|(client, ranges)| ranges.iter().map(move |range| (client, range)));
+        let replaced = self.save.replaced.iter().map(|(client, range)| (*client, range));
+        for (client, range) in told.chain(replaced) {
+            deleted.entry(client).or_default().insert(range.clone());
+        }
+        if self.index.would_be_gone(&self.must_be_gone, &deleted) {
             Ok(())
         } else {
             Err(Refusal::Contradiction("one neighbour is gone and the other is not"))
@@ -355,19 +357,17 @@ fn may_have_key(
     }
 }
 
-/// Whether an update deletes all these units.
-fn deletes(update: &Update<'_>, client: ClientId, range: Range<Clock>) -> bool {
-    update.deletes().any(|(of, ranges)| {
-        let mut at = range.start;
-        let first = ranges.partition_point(|deleted| deleted.end <= at);
-        for deleted in ranges.get(first..).filter(|_| of == client).unwrap_or_default() {
-            if deleted.start > at || at >= range.end {
-                break;
-            }
-            at = deleted.end;
+/// Whether all these clocks are in sorted ranges.
+fn covers(ranges: &[Range<Clock>], clocks: Range<Clock>) -> bool {
+    let mut at = clocks.start;
+    let first = ranges.partition_point(|range| range.end <= at);
+    for range in ranges.get(first..).unwrap_or_default() {
+        if range.start > at || at >= clocks.end {
+            break;
         }
-        at >= range.end
-    })
+        at = range.end;
+    }
+    at >= clocks.end
 }
 
 const fn kind(content: &Content<'_>) -> Kind {

@@ -8,9 +8,11 @@ use super::chain::{Chain, Inserted, Undo};
 use super::intervals::Intervals;
 use commonplace_protocol::ids::{ClientId, Clock, Id};
 use commonplace_protocol::update::StateVector;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A place: a list of units, in a type or under a key of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +40,29 @@ struct Place {
     depth: u32,
     /// For places with a key: which entry counts.
     chain: Chain,
+    gone: Gone,
+}
+
+/// Whether a place is gone, as it was found at some time: types nest, and this spares the way up for each unit in them.
+#[derive(Default)]
+struct Gone(AtomicU64);
+
+impl fmt::Debug for Gone {
+    /// Not part of what is remembered: it can be found again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
+    }
+}
+
+impl Gone {
+    fn at(&self, epoch: u64) -> Option<bool> {
+        let found = self.0.load(Ordering::Relaxed);
+        (found >> 1 == epoch).then_some(found & 1 == 1)
+    }
+
+    fn remember(&self, epoch: u64, gone: bool) {
+        self.0.store(epoch << 1 | u64::from(gone), Ordering::Relaxed);
+    }
 }
 
 /// What a unit is.
@@ -126,12 +151,26 @@ struct ClientBefore {
 }
 
 /// The shadow of a document.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Index {
     clients: HashMap<ClientId, Client>,
     places: Vec<Place>,
     by_owner: HashMap<(Owner, Option<Arc<str>>), PlaceId>,
     roots: usize,
+    /// Counts deletions: what was found about places holds until the next one.
+    epoch: u64,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            clients: HashMap::new(),
+            places: Vec::new(),
+            by_owner: HashMap::new(),
+            roots: 0,
+            epoch: 1,
+        }
+    }
 }
 
 impl Index {
@@ -162,20 +201,62 @@ impl Index {
 
     /// Whether the type around a place, or a type around that one, is deleted.
     pub(super) fn is_gone(&self, place: PlaceId) -> bool {
-        self.is_gone_if(place, &|_| false)
+        let mut at = place;
+        let gone = loop {
+            let Some(here) = self.places.get(at.0 as usize) else { break true };
+            if let Some(known) = here.gone.at(self.epoch) {
+                break known;
+            }
+            let Owner::Unit(owner) = here.owner else { break false };
+            match self.unit(owner) {
+                Some(unit) if !unit.kind.is_hollow() && !self.is_deleted(owner) => at = unit.place,
+                _ => break true,
+            }
+        };
+        if let Some(place) = self.places.get(place.0 as usize) {
+            place.gone.remember(self.epoch, gone);
+        }
+        gone
     }
 
-    /// The same, if some more units were deleted.
-    pub(super) fn is_gone_if(&self, mut place: PlaceId, also: &dyn Fn(Id) -> bool) -> bool {
-        loop {
-            let Some(at) = self.places.get(place.0 as usize) else { return true };
-            let Owner::Unit(owner) = at.owner else { return false };
-            let Some(unit) = self.unit(owner) else { return true };
-            if unit.kind.is_hollow() || self.is_deleted(owner) || also(owner) {
-                return true;
+    /// Whether all these places would be gone if these units were deleted as well.
+    pub(super) fn would_be_gone(
+        &self,
+        places: &HashSet<PlaceId>,
+        deleted: &HashMap<ClientId, Intervals>,
+    ) -> bool {
+        // Places looked at already, none of them gone so far.
+        let mut there: HashSet<PlaceId> = HashSet::new();
+        let mut gone: HashSet<PlaceId> = HashSet::new();
+        places.iter().all(|place| {
+            let mut path = Vec::new();
+            let mut at = *place;
+            let is_gone = loop {
+                if gone.contains(&at) || self.is_gone(at) {
+                    break true;
+                }
+                if there.contains(&at) {
+                    break false;
+                }
+                path.push(at);
+                let Some(Owner::Unit(owner)) =
+                    self.places.get(at.0 as usize).map(|here| &here.owner)
+                else {
+                    break false;
+                };
+                if deleted.get(&owner.client).is_some_and(|deleted| deleted.contains(owner.clock)) {
+                    break true;
+                }
+                let Some(unit) = self.unit(*owner) else { break true };
+                at = unit.place;
+            };
+            if is_gone {
+                gone.extend(path)
+            } else {
+                there.extend(path)
             }
-            place = unit.place;
-        }
+            is_gone
+        })
     }
 
     /// Whether this very unit was deleted. It may also be hollow, or gone with its place.
@@ -278,6 +359,7 @@ impl Index {
             key: named.1.clone(),
             depth,
             chain: Chain::default(),
+            gone: Gone::default(),
         });
         save.places.push(named.clone());
         self.by_owner.insert(named, id);
@@ -340,6 +422,7 @@ impl Index {
         if let Some(client) = self.clients.get_mut(&client) {
             debug_assert!(range.end <= client.end);
             client.deleted.insert(range);
+            self.epoch += 1;
         }
     }
 
