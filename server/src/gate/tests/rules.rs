@@ -370,6 +370,19 @@ fn knowing_is_about_blocks_and_deletions() {
 }
 
 #[test]
+fn what_is_deep_inside_goes_with_what_is_around_it() {
+    let mut gate = Gate::new();
+    let nested =
+        [block(Root("a"), ytype(0)), block(Type(1, 0), ytype(0)), block(Type(1, 1), any(&[1]))];
+    admits(&mut gate, hand().section(1, 0, &nested));
+    assert!(!gate.knows(&hand().delete(1, &[(2, 1)]).bytes()));
+    admits(&mut gate, hand().delete(1, &[(0, 1)]));
+    assert!(gate.knows(&hand().delete(1, &[(0, 3)]).bytes()));
+    // Whatever is said of it now, it stays gone.
+    admits(&mut gate, hand().section(1, 2, &[block(Type(1, 1), any(&[7, 8]))]));
+}
+
+#[test]
 fn restoring_begins_anew() {
     let mut gate = abc();
     gate.restore(&hand().section(7, 0, &[block(Root("t"), text("other"))]).bytes()).unwrap();
