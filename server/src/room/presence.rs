@@ -26,6 +26,10 @@ pub const EXPIRY: Millis = 90_000;
 /// How long the clock of somebody who left is remembered, so that a return is seen at once.
 pub const TOMBSTONE_LIFE: Millis = 300_000;
 
+/// A room younger than this may be that of a server that was started again: its clients remember clocks that it does not. Whoever has been away for
+/// longer has renewed its presence meanwhile, and so has a newer clock by itself.
+pub const OTHERS_REMEMBER: Millis = 30_000;
+
 /// How many of those who left are remembered at most.
 pub const MAX_TOMBSTONES: usize = 4_096;
 
@@ -40,6 +44,10 @@ struct Known {
     /// The peer that speaks for this id.
     owner: Option<PeerId>,
     heard: Millis,
+    /// When its clock last rose.
+    moved: Millis,
+    /// The room has moved it past the clock its client knows of; what that client has sent meanwhile is news at any clock.
+    ahead: bool,
 }
 
 /// The presence of one room.
@@ -49,7 +57,12 @@ pub struct Presence {
     /// Every id a peer has spoken for, here or gone: what [`MAX_IDS_PER_PEER`] counts.
     spoken_for: BTreeMap<PeerId, BTreeSet<ClientId>>,
     changed: BTreeMap<ClientId, Option<PeerId>>,
+    /// Until when others may remember clocks that this room does not; set when it hears of anybody for the first time.
+    young_until: Option<Millis>,
 }
+
+/// Told to whoever speaks for the ids: they are gone at these clocks, at which a client that is there moves past them.
+pub type Correction = (PeerId, Vec<u8>);
 
 /// What is to be shown to everyone.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,53 +74,52 @@ pub struct Shown {
 }
 
 impl Presence {
-    /// Takes in what a peer says of itself. Returns what must be said back to it, if anything.
-    pub fn receive(&mut self, peer: PeerId, entries: &[Entry<'_>], now: Millis) -> Option<Vec<u8>> {
+    /// Takes in what a peer says of itself. Returns what must be said back to it, and to others whom it could not see otherwise.
+    pub fn receive(&mut self, peer: PeerId, entries: &[Entry<'_>], now: Millis) -> Vec<Correction> {
+        self.young_until.get_or_insert(now + OTHERS_REMEMBER);
         let newcomer = !self.spoken_for.contains_key(&peer);
-        let mut corrections = Vec::new();
+        let mut corrections = BTreeMap::new();
         for entry in entries {
-            if let Some(correction) = self.receive_one(peer, entry, newcomer, now) {
-                corrections.push(correction);
-            }
+            self.receive_one(peer, entry, newcomer, now, &mut corrections);
         }
-        if corrections.is_empty() {
-            return None;
-        }
-        let entries: Vec<Entry<'_>> = corrections
-            .iter()
-            .map(|&(client, clock)| Entry { client, clock, state: None })
-            .collect();
-        Some(presence::encode(&entries))
+        corrections.into_iter().map(|(peer, entries)| (peer, presence::encode(&entries))).collect()
     }
 
-    /// Returns the removal to send back to a peer that came back with an old clock.
     fn receive_one(
         &mut self,
         peer: PeerId,
         entry: &Entry<'_>,
         newcomer: bool,
         now: Millis,
-    ) -> Option<(ClientId, u32)> {
+        corrections: &mut BTreeMap<PeerId, Vec<Entry<'static>>>,
+    ) {
         let client = entry.client;
         let Some(known) = self.table.get_mut(&client) else {
             if entry.clock > 0 && entry.state.is_some() && self.may_speak_for_more(peer) {
-                self.put(peer, client, entry.clock, entry.state, now);
+                let others_may_remember = newcomer
+                    && self.young_until.is_some_and(|until| now < until)
+                    && entry.clock <= MAX_CLOCK_JUMP;
+                if others_may_remember {
+                    self.move_past(entry.clock, peer, client, entry.state, now, corrections);
+                } else {
+                    self.put(peer, client, entry.clock, entry.state, now);
+                }
             }
-            return None;
+            return;
         };
         match known.owner {
             Some(owner) if owner != peer => {
                 let taken_over =
                     entry.clock > known.clock && now.saturating_sub(known.heard) > OWNER_SILENCE;
                 if !taken_over {
-                    return None;
+                    return;
                 }
             }
             Some(_) => known.heard = now,
             None => {}
         }
         if entry.clock > known.clock.saturating_add(MAX_CLOCK_JUMP) {
-            return None;
+            return;
         }
         if entry.clock > known.clock
             || (entry.clock == known.clock && entry.state.is_none() && known.state.is_some())
@@ -116,17 +128,63 @@ impl Presence {
             if !is_new_owner || self.may_speak_for_more(peer) {
                 self.put(peer, client, entry.clock, entry.state, now);
             }
-            return None;
+            return;
+        }
+        let not_yet_told = known.ahead
+            && known.owner == Some(peer)
+            && entry.state.is_some()
+            && known.state.as_deref() != entry.state;
+        if not_yet_told {
+            let clock = known.clock;
+            self.move_past(clock, peer, client, entry.state, now, corrections);
+            return;
         }
         // Somebody who left is back with a clock that others would ignore for up to half a minute: move both sides past the tombstone.
         let returns =
             newcomer && known.state.is_none() && known.owner.is_none() && entry.state.is_some();
         if returns {
-            let tombstone = known.clock;
-            self.put(peer, client, tombstone + 2, entry.state, now);
-            return Some((client, tombstone + 1));
+            let (tombstone, left) = (known.clock, known.heard);
+            self.move_past(tombstone, peer, client, entry.state, now, corrections);
+            self.move_those_unmoved_since(left, client, now, corrections);
         }
-        None
+    }
+
+    /// Shows a client at a clock that nobody has seen, and lets it move there too.
+    fn move_past(
+        &mut self,
+        clock: u32,
+        peer: PeerId,
+        client: ClientId,
+        state: Option<&str>,
+        now: Millis,
+        corrections: &mut BTreeMap<PeerId, Vec<Entry<'static>>>,
+    ) {
+        self.put(peer, client, clock + 2, state, now);
+        if let Some(known) = self.table.get_mut(&client) {
+            known.ahead = true;
+        }
+        corrections.entry(peer).or_default().push(Entry { client, clock: clock + 1, state: None });
+    }
+
+    /// A client that loses its line takes everyone down and keeps their clocks; it would ignore whoever has the same clock when it is back.
+    fn move_those_unmoved_since(
+        &mut self,
+        left: Millis,
+        returned: ClientId,
+        now: Millis,
+        corrections: &mut BTreeMap<PeerId, Vec<Entry<'static>>>,
+    ) {
+        let unmoved: Vec<(PeerId, ClientId, u32, Arc<str>)> = self
+            .table
+            .iter()
+            .filter(|(client, known)| **client != returned && known.moved <= left)
+            .filter_map(|(&client, known)| {
+                Some((known.owner?, client, known.clock, known.state.clone()?))
+            })
+            .collect();
+        for (owner, client, clock, state) in unmoved {
+            self.move_past(clock, owner, client, Some(&state), now, corrections);
+        }
     }
 
     fn may_speak_for_more(&self, peer: PeerId) -> bool {
@@ -142,9 +200,17 @@ impl Presence {
         now: Millis,
     ) {
         let owner = state.is_some().then_some(peer);
-        let before = self
-            .table
-            .insert(client, Known { clock, state: state.map(Arc::from), owner, heard: now });
+        let before = self.table.insert(
+            client,
+            Known {
+                clock,
+                state: state.map(Arc::from),
+                owner,
+                heard: now,
+                moved: now,
+                ahead: false,
+            },
+        );
         if let Some(previous) = before.and_then(|known| known.owner)
             && previous != peer
             && let Some(ids) = self.spoken_for.get_mut(&previous)

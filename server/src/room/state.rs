@@ -311,8 +311,8 @@ impl Room {
         debug_assert!(bytes.len() <= MAX_AWARENESS_MESSAGE, "the connection has checked the size");
         match presence::decode(bytes) {
             Ok(entries) => {
-                if let Some(correction) = self.presence.receive(peer, &entries, now.mono) {
-                    self.send(peer, ToPeer::Awareness(correction.into()));
+                for (to, correction) in self.presence.receive(peer, &entries, now.mono) {
+                    self.send(to, ToPeer::Awareness(correction.into()));
                 }
             }
             Err(malformed) => {
