@@ -267,3 +267,11 @@ pub async fn send(client: &mut Client, message: Vec<u8>) -> bool {
     use futures_util::SinkExt;
     client.socket.send(Message::Binary(message.into())).await.is_ok()
 }
+
+/// Each client is a file descriptor: takes as many as the system allows.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).ok();
+}
