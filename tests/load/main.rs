@@ -86,7 +86,7 @@ async fn started() -> (tempfile::TempDir, Process) {
 }
 
 fn dialect(n: u64) -> Dialect {
-    if n % 2 == 0 { Dialect::Hocuspocus } else { Dialect::YWebsocket }
+    if n.is_multiple_of(2) { Dialect::Hocuspocus } else { Dialect::YWebsocket }
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ fn by_hand(client: u64, info: u8, content: &[u8]) -> Vec<u8> {
 /// Each class: what it is, what is sent, and what the sender is told of the last of it. `c` is a client id that nobody else uses.
 fn classes(c: u64) -> Vec<(&'static str, Vec<Vec<u8>>, Told)> {
     use Told::{Asked, Refused};
-    let nested_values = |depth: usize| [vec![1], vec![117, 1].repeat(depth), vec![127]].concat();
+    let nested_values = |depth: usize| [vec![1], [117, 1].repeat(depth), vec![127]].concat();
     let chain = (0..10_000).map(|n| match n {
         0 => at_root(Content::Type(0)),
         n => block(None, Parent::Type((c, n - 1)), Content::Type(0)),
