@@ -177,6 +177,12 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Where it logs.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// Memory it holds now. Bytes.
     ///
     /// # Panics

@@ -72,6 +72,30 @@ async fn sockets_that_never_say_what_they_want() {
 }
 
 #[tokio::test]
+async fn more_sockets_than_the_system_has_files_for() {
+    let few_files = ["sh", "-c", "ulimit -n 128; exec \"$0\" \"$@\""];
+    let scene = Scene::under(&few_files, &[]).await;
+    let (address, log) = (scene.address(), scene.server.log_file());
+    scene
+        .attack(async {
+            let mut taken = Vec::new();
+            // The kernel takes them all; the server finds no file for the last ones.
+            for _ in 0..180 {
+                taken.push(TcpStream::connect(address).await.expect("the kernel queues it"));
+            }
+            // Whoever says nothing has to go, and then the next are let in.
+            for mut stream in taken {
+                let mut answer = Vec::new();
+                patiently("the end", stream.read_to_end(&mut answer)).await.ok();
+            }
+            dial(address, "/sync").await.expect("there is room again");
+            let log = std::fs::read_to_string(log).expect("a log");
+            assert!(log.contains("cannot accept connections now"), "{log}");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn three_hundred_documents_on_a_socket() {
     let scene = Scene::with(&[]).await;
     let address = scene.address();

@@ -48,8 +48,13 @@ pub(crate) struct Scene {
 impl Scene {
     /// With these words on its command line.
     pub(crate) async fn with(words: &[&str]) -> Self {
+        Self::under(&[], words).await
+    }
+
+    /// The same under another program.
+    pub(crate) async fn under(wrapper: &[&str], words: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let launch = Launch::new(&folder.path().join("data"));
+        let launch = Launch::under(wrapper, &folder.path().join("data"));
         let launch = words.iter().fold(launch, |launch, word| launch.arg(word));
         Self { server: launch.start().await, folder }
     }
