@@ -13,6 +13,9 @@ const UPDATE: u8 = 2;
 /// What [`Malformed::TooLarge`] calls a `SyncStep2` above its limit: the one message that would be as large next time (P42).
 pub const INITIAL_SYNC: &str = "initial sync";
 
+/// What [`Malformed::TooLarge`] calls an `Update` above its limit: the same change fits a `SyncStep2` (P43).
+pub const EDIT: &str = "update";
+
 /// One sync message, without its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync<'a> {
@@ -44,7 +47,7 @@ impl<'a> Sync<'a> {
             Self::SyncStep2(body) if body.len() > MAX_INITIAL_SYNC => {
                 Err(Malformed::TooLarge(INITIAL_SYNC))
             }
-            Self::Update(body) if body.len() > MAX_MESSAGE => Err(Malformed::TooLarge("update")),
+            Self::Update(body) if body.len() > MAX_MESSAGE => Err(Malformed::TooLarge(EDIT)),
             fits => Ok(fits),
         }
     }

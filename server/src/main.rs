@@ -12,11 +12,12 @@ use commonplace::store::{LogName, Store};
 use commonplace::{Listeners, Options, run};
 use operator::Outcome;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -41,6 +42,10 @@ const STACK: usize = 64 * 1024 * 1024;
 
 /// Work on one document that takes longer than this will not end any more. The process does instead, and the document is marked.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// TCP connections that may wait to be accepted. The usual 128 would drop most of a plenary that comes back at once, and who is dropped here
+/// tries again only after one, three, seven seconds.
+const WAITING_AT_THE_DOOR: u32 = 4096;
 
 /// How often somebody looks for such work.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -102,7 +107,7 @@ fn serve(args: &ServeArgs) -> ExitCode {
 }
 
 async fn serve_until_stopped(settings: &Settings) -> u8 {
-    let listeners = match bind(settings).await {
+    let listeners = match bind(settings) {
         Ok(listeners) => listeners,
         Err(refused) => {
             say(&refused);
@@ -172,22 +177,26 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
     }
 }
 
-async fn bind(settings: &Settings) -> Result<Listeners, String> {
+fn bind(settings: &Settings) -> Result<Listeners, String> {
     let refused = |address, error: io::Error| {
         format!(
             "{address} cannot be listened on: {error}\nIs another server running? --listen chooses another port."
         )
     };
-    let main = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| refused(settings.listen, error))?;
-    let metrics = match settings.metrics_listen {
-        Some(address) => {
-            Some(TcpListener::bind(address).await.map_err(|error| refused(address, error))?)
-        }
-        None => None,
-    };
+    let main = listen(settings.listen).map_err(|error| refused(settings.listen, error))?;
+    let metrics = settings
+        .metrics_listen
+        .map(|address| listen(address).map_err(|error| refused(address, error)))
+        .transpose()?;
     Ok(Listeners { main, metrics })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port on which the last process has just been closed can be taken again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING_AT_THE_DOOR)
 }
 
 /// One line with the address to open; for people it goes where they look, for machines into the log.

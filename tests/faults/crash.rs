@@ -2,9 +2,9 @@
 
 use commonplace_protocol::hocuspocus::{Frame, Message, decode_server};
 use commonplace_tests::Said;
-use commonplace_tests::fleet::{fresh, hear_one, sync};
-use commonplace_tests::person::{Dialect, Person, check_kept};
-use commonplace_tests::process::{Launch, Process, dial, send};
+use commonplace_tests::fleet::{fresh, hear_until, sync};
+use commonplace_tests::person::{Dialect, Person, check_kept, text_of};
+use commonplace_tests::process::{Launch, Process, dial, run, send};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::os::unix::fs::FileExt;
@@ -20,9 +20,7 @@ async fn write_some(server: &Process, document: &str) -> Person {
         let message = person.write(&mut random);
         assert!(send(&mut socket, message).await);
     }
-    while person.unsaved() > 0 {
-        hear_one(&mut person, &mut socket).await;
-    }
+    hear_until(&mut person, &mut socket, |person| person.unsaved() == 0).await;
     person
 }
 
@@ -81,8 +79,26 @@ async fn a_document_that_crashed_the_server_twice_is_set_aside_and_the_others_ar
         check_kept([&innocent], &fresh(server.address, "innocent", Dialect::YWebsocket).await);
         server.kill().await;
     }
-    // The marks in it were saved all the same: an operator can look at them, and take it back into service.
-    assert_eq!(poison.saved, 5);
+
+    // An operator sees it, can take out what is in it, and can take it back into service.
+    let folder_word = data.to_str().expect("a name in UTF-8");
+    let (code, said) = run(&["doc", "list", "--data", folder_word]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let line = said.lines().find(|line| line.contains("poison")).expect("it is in the list");
+    assert!(line.contains("set aside"), "{line}");
+    let export = folder.path().join("export");
+    let export_word = export.to_str().expect("a name in UTF-8");
+    let (code, said) = run(&["doc", "export", "poison", export_word, "--data", folder_word]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let exported = std::fs::read(&export).expect("an export");
+    for clock in 0..poison.saved {
+        let mark = text_of((poison.id, clock));
+        assert!(exported.windows(mark.len()).any(|part| part == mark.as_bytes()), "{mark}");
+    }
+    let (code, said) = run(&["doc", "release", "poison", "--data", folder_word]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let server = Launch::new(&data).start().await;
+    check_kept([&poison], &fresh(server.address, "poison", Dialect::YWebsocket).await);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 
 use commonplace_tests::fleet::{Saves, come_together, fresh, write_until_the_end, writers};
 use commonplace_tests::person::{Dialect, check_kept};
-use commonplace_tests::process::Launch;
+use commonplace_tests::process::{Launch, run};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -54,12 +54,15 @@ async fn nothing_acknowledged_or_seen_is_lost_by_kills() {
         }
     }
     come_together(&mut people, server.address).await;
+    let log = server.kill().await.log;
+    let (code, said) = run(&["verify", "--data", data.to_str().expect("a name in UTF-8")]).await;
+    assert_eq!(code, Some(0), "{said}");
     let (written, saved): (u32, u32) = people
         .iter()
         .fold((0, 0), |(written, saved), person| (written + person.written, saved + person.saved));
     assert_eq!(written, saved, "in the end everything is saved");
     let taken_back: usize = people.iter().map(|person| person.taken_back.len()).sum();
-    let caught = server.log().matches("while this log was being applied").count();
+    let caught = log.matches("while this log was being applied").count();
     println!("{caught} kills met a document being applied");
     println!("{kills} kills, {written} marks, {taken_back} taken back, nothing lost");
     assert!(u64::from(written) > kills * WRITERS && taken_back > 0, "somebody wrote");

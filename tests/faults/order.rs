@@ -5,7 +5,7 @@
 //! somebody else, go to a socket.
 
 use commonplace_protocol::hocuspocus::{Message, encode};
-use commonplace_tests::fleet::{hear_one, sync};
+use commonplace_tests::fleet::{hear_until, sync};
 use commonplace_tests::person::{Dialect, Person, text_of};
 use commonplace_tests::process::{Launch, dial, send};
 use rand::SeedableRng;
@@ -39,19 +39,14 @@ async fn no_byte_of_an_acknowledgement_leaves_before_the_sync_of_its_entry_retur
     let mut readers_socket = dial(server.address, &reader.path()).await.expect("a socket");
     sync(&mut writer, &mut writers_socket).await;
     sync(&mut reader, &mut readers_socket).await;
-    while writer.unsynced_provider() {
-        hear_one(&mut writer, &mut writers_socket).await;
-    }
+    hear_until(&mut writer, &mut writers_socket, |writer| !writer.unsynced_provider()).await;
     let mut random = StdRng::seed_from_u64(1);
     for count in 1..=MARKS {
         let message = writer.write(&mut random);
         assert!(send(&mut writers_socket, message).await);
-        while writer.saved < count {
-            hear_one(&mut writer, &mut writers_socket).await;
-        }
-        while reader.marks().len() < count as usize {
-            hear_one(&mut reader, &mut readers_socket).await;
-        }
+        hear_until(&mut writer, &mut writers_socket, |writer| writer.saved == count).await;
+        let has_seen = |reader: &Person| reader.marks().len() == count as usize;
+        hear_until(&mut reader, &mut readers_socket, has_seen).await;
     }
     let text = std::fs::read_to_string(&trace).expect("a trace");
     let traced = text.split_whitespace().next().and_then(|pid| pid.parse().ok());

@@ -3,7 +3,7 @@
 use commonplace_protocol::close::{Client, CloseCode};
 use commonplace_tests::fleet::{End, Saves, come_together, fresh, write_until_the_end, writers};
 use commonplace_tests::person::{Dialect, check_kept};
-use commonplace_tests::process::Launch;
+use commonplace_tests::process::{Launch, run};
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -35,6 +35,8 @@ async fn a_stop_under_load_loses_nothing_and_sends_everyone_to_the_next_process(
         };
         let (ends, (ended, took)) = tokio::join!(everybody, stop);
         assert_eq!(ended.code, Some(0), "{}", ended.log);
+        let (code, said) = run(&["verify", "--data", data.to_str().expect("UTF-8")]).await;
+        assert_eq!(code, Some(0), "{said}");
         assert!(took < LONGEST_STOP, "it took {took:?}");
         for end in ends {
             let End::Closed(code) = end else { panic!("a socket ended without a goodbye") };

@@ -29,14 +29,45 @@ async fn nothing_large_is_taken_before_a_document_is_open() {
 }
 
 #[tokio::test]
-async fn an_update_above_the_limit_is_refused_for_good() {
+async fn a_sync_above_the_limit_is_refused_for_good() {
     let server = Server::start().await;
-    let large = vec![0; commonplace_protocol::limits::MAX_MESSAGE + 1];
+    let large = vec![0; commonplace_protocol::limits::MAX_INITIAL_SYNC + 1];
     let mut socket = server.connect("/sync/note").await;
-    socket.send(commonplace_protocol::yws::Message::Sync(Sync::Update(&large)).encode()).await;
+    socket.send(commonplace_protocol::yws::Message::Sync(Sync::SyncStep2(&large)).encode()).await;
     assert_eq!(socket.close_code().await.0, 4422);
-    // Others, who may look the same from outside, are not refused for it.
-    server.connect("/sync/note").await;
+}
+
+#[tokio::test]
+async fn p43_an_edit_above_the_limit_of_edits_comes_back_as_a_sync() {
+    let server = Server::start().await;
+    let copy = crate::documents::Copy::new(1);
+    let edit = copy.write(&"a chapter ".repeat(150_000));
+    let mut socket = server.connect("/sync/note").await;
+    socket.send(commonplace_protocol::yws::Message::Sync(Sync::Update(&edit)).encode()).await;
+    assert_eq!(socket.close_code().await.0, 4205);
+    // For providers too, whether or not single documents can be closed for them.
+    for version in [None, Some("4.8.0")] {
+        let mut socket = server.connect("/sync").await;
+        socket.send(encode(b"note", &Message::Token { token: "", version })).await;
+        while !matches!(
+            decode_server(&socket.message().await),
+            Ok(hocuspocus::Frame::Document(_, Message::Authenticated { .. }))
+        ) {}
+        socket.send(encode(b"note", &Message::Sync(Sync::Update(&edit)))).await;
+        assert_eq!(socket.close_code().await.0, 4205);
+    }
+    let mut socket = server.connect("/sync").await;
+    socket.send(token("note")).await;
+    socket.send(encode(b"note", &Message::Sync(Sync::SyncStep2(&edit)))).await;
+    loop {
+        let frame = socket.message().await;
+        if let Ok(hocuspocus::Frame::Document(_, Message::SyncStatus(applied))) =
+            decode_server(&frame)
+        {
+            assert!(applied);
+            return;
+        }
+    }
 }
 
 #[tokio::test]

@@ -125,9 +125,20 @@ pub async fn sync(person: &mut Person, client: &mut Client) {
     for message in person.hello() {
         assert!(send(client, message).await, "the server reads");
     }
-    while !person.synced {
-        hear_one(person, client).await;
-    }
+    hear_until(person, client, |person| person.synced).await;
+}
+
+/// Takes in messages until something is so.
+///
+/// # Panics
+/// When that takes too long: keep-alives come for ever, and are no progress.
+pub async fn hear_until(person: &mut Person, client: &mut Client, is_so: impl Fn(&Person) -> bool) {
+    let hearing = async {
+        while !is_so(person) {
+            hear_one(person, client).await;
+        }
+    };
+    crate::patiently("what a person waits for", hearing).await;
 }
 
 /// Takes in one message, and answers it.
@@ -152,9 +163,8 @@ pub async fn come_together(people: &mut [Person], address: SocketAddr) {
     let all = people.iter_mut().map(|person| async move {
         let mut client = dial(address, &person.path()).await.expect("the server lets people in");
         sync(person, &mut client).await;
-        while person.unsaved() > 0 || person.unsynced_provider() {
-            hear_one(person, &mut client).await;
-        }
+        let is_saved = |person: &Person| person.unsaved() == 0 && !person.unsynced_provider();
+        hear_until(person, &mut client, is_saved).await;
         (person, client)
     });
     let mut all = futures_util::future::join_all(all).await;
@@ -166,8 +176,6 @@ pub async fn come_together(people: &mut [Person], address: SocketAddr) {
         }
         let last = finals.iter().find(|last| last.document == person.document);
         let last = last.expect("it has just been opened").elements();
-        while person.elements() != last {
-            hear_one(person, client).await;
-        }
+        hear_until(person, client, |person| person.elements() == last).await;
     }
 }

@@ -177,6 +177,12 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Where it logs.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// Memory it holds now. Bytes.
     ///
     /// # Panics
@@ -266,4 +272,12 @@ pub async fn run(words: &[&str]) -> (Option<i32>, String) {
 pub async fn send(client: &mut Client, message: Vec<u8>) -> bool {
     use futures_util::SinkExt;
     client.socket.send(Message::Binary(message.into())).await.is_ok()
+}
+
+/// Each client is a file descriptor: takes as many as the system allows.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).ok();
 }

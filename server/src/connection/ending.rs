@@ -2,6 +2,7 @@
 
 use commonplace_protocol::Malformed;
 use commonplace_protocol::close::{Client, CloseCode};
+use commonplace_protocol::sync::EDIT;
 use std::borrow::Cow;
 
 /// What a peer, or the way to it, did wrong. Nobody else notices.
@@ -44,7 +45,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// The close code, and the reason in the counters.
-    const fn parts(self) -> (CloseCode, &'static str) {
+    fn parts(self) -> (CloseCode, &'static str) {
         match self {
             Self::Vanished => (CloseCode::NORMAL, "vanished"),
             Self::Silent => (CloseCode::TIMEOUT, "silent"),
@@ -54,6 +55,8 @@ impl Fault {
             Self::ControlFlood => (CloseCode::POLICY, "control_flood"),
             Self::NotWebSocket => (CloseCode::PROTOCOL_ERROR, "not_websocket"),
             Self::Text => (CloseCode::UNSUPPORTED, "text"),
+            // P43: the client comes back, and brings the same change in its full sync.
+            Self::Malformed(Malformed::TooLarge(EDIT)) => (CloseCode::RESET, "large_edit"),
             Self::TooBig | Self::Malformed(Malformed::TooLarge(_)) => {
                 (CloseCode::TOO_BIG, "too_big")
             }
@@ -95,7 +98,7 @@ impl Ending {
     }
 
     /// The reason in the counters.
-    pub(crate) const fn counted_as(&self) -> &'static str {
+    pub(crate) fn counted_as(&self) -> &'static str {
         match self {
             Self::ByClient => "by_client",
             Self::Cut(fault) => fault.parts().1,

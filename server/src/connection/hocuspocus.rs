@@ -23,6 +23,7 @@ use commonplace_protocol::hocuspocus::{
 use seats::{Member, Seats, State};
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +48,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>) -
         seats: Seats::default(),
         tells_version: false,
         has_asked: false,
-        was_let_in: false,
+        was_admitted: Arc::default(),
+        takes_large: false,
         idle_since: Some(Instant::now()),
     };
     loop {
@@ -66,8 +68,10 @@ struct Provider<'a, S> {
     tells_version: bool,
     /// Whether any document has been asked for.
     has_asked: bool,
-    /// Whether any has been opened.
-    was_let_in: bool,
+    /// Whether anyone has been admitted: set before the client is told so, since a large message may follow at once.
+    was_admitted: Arc<AtomicBool>,
+    /// Whether large messages are taken.
+    takes_large: bool,
     /// Since when no document is open or asked for.
     idle_since: Option<Instant>,
 }
@@ -91,6 +95,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         poll_fn(|cx| {
             if let Poll::Ready(event) = self.seats.poll(cx) {
                 return Poll::Ready(event);
+            }
+            if !self.takes_large && self.was_admitted.load(Ordering::Relaxed) {
+                self.takes_large = true;
+                self.link.socket.set_max_message(MAX_MESSAGE_AFTER_AUTH);
             }
             self.link.poll_event(cx, has_room, wake_at).map(ProviderEvent::Link)
         })
@@ -240,7 +248,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             scope: admission.scope,
             outbox: seat_outbox,
         };
+        let was_admitted = Arc::clone(&self.was_admitted);
         let tell = move |admission: &Admission| {
+            was_admitted.store(true, Ordering::Relaxed);
             let frame =
                 encode(&address, &Message::Authenticated { scope: on_the_wire(admission.scope) });
             // A client whose outbox is full cannot be told that it is in, so it is told to come back.
@@ -273,9 +283,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             Ok(opened) => opened,
             Err(why) => return self.not_opened(number, why),
         };
-        if !std::mem::replace(&mut self.was_let_in, true) {
-            self.link.socket.set_max_message(MAX_MESSAGE_AFTER_AUTH);
-        }
         self.seats.set_state(number, State::Joined(Box::new(Member::new(opened))));
         for message in self.seats.take_kept(number) {
             // A close among them, or a fault, ends the rest.
@@ -372,7 +379,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         let Ending::Told { code, reason, counted_as } = Ending::from(Fault::Malformed(why)) else {
             return Ok(());
         };
-        if self.tells_version {
+        // A provider does not come back to a document that was closed, and that is where a large edit is to come back to.
+        if self.tells_version && code != CloseCode::RESET {
             self.close_document(number, &reason);
             return Ok(());
         }

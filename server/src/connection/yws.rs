@@ -15,6 +15,7 @@ use crate::rooms::{JoinError, Seat};
 use bytes::Bytes;
 use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
+use commonplace_protocol::sync::EDIT;
 use commonplace_protocol::yws::{Message, decode};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -194,11 +195,12 @@ fn for_room(message: &Bytes) -> Result<Option<FromPeer>, Malformed> {
     }))
 }
 
-/// An update above the limit will never be stored, and its client would send it again for ever: only the permanent code stops it.
+/// What is above a limit now would be above it again, and its client would send it for ever: only the permanent code stops it. An edit is
+/// another matter (P43).
 fn refused_message(why: Malformed) -> Ending {
     crate::metrics::refusal("message");
     match why {
-        Malformed::TooLarge(what) => Ending::told(
+        Malformed::TooLarge(what) if what != EDIT => Ending::told(
             CloseCode::UPDATE_REFUSED,
             format!("{what} is larger than the published limit"),
             "too_large",

@@ -5,8 +5,8 @@ use commonplace_protocol::presence;
 use commonplace_protocol::sync::Sync;
 use commonplace_protocol::varint::{write_var_str, write_var_u64};
 use commonplace_protocol::yws::{Message, decode_server};
+use commonplace_tests::Client;
 use commonplace_tests::process::{dial, send};
-use commonplace_tests::{Client, Said};
 use futures_util::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -109,7 +109,9 @@ async fn the_half_open_and_the_stuck_are_noticed() {
     // One who stops reading, with megabytes on the way to it.
     let stuck = async {
         let large = "x".repeat(900_000);
+        let question = Message::Sync(Sync::SyncStep1(&[0])).encode();
         let mut author = dial(address, "/sync/large").await.expect("a socket");
+        assert!(send(&mut author, question.clone()).await);
         for n in 0..14_u32 {
             let mut update = vec![1, 1, 9];
             write_var_u64(&mut update, u64::from(n) * 900_000);
@@ -122,14 +124,14 @@ async fn the_half_open_and_the_stuck_are_noticed() {
             write_var_str(&mut update, &large);
             update.push(0);
             assert!(send(&mut author, Message::Sync(Sync::Update(&update)).encode()).await);
-            while !matches!(author.next().await, Said::Message(_)) {}
+            // Until its echo, which says that it is stored.
+            while author.message().await.len() < large.len() {}
         }
         drop(author);
         let mut client = dial(address, "/sync/large").await.expect("a socket");
         let mut watcher = dial(address, "/sync/large").await.expect("a socket");
         assert!(send(&mut client, here(78, 1)).await);
         until(&mut watcher, 78, true, Duration::from_secs(20)).await;
-        let question = Message::Sync(Sync::SyncStep1(&[0])).encode();
         for _ in 0..4 {
             assert!(send(&mut client, question.clone()).await);
         }

@@ -4,7 +4,7 @@ use super::{Scene, goodbye, name};
 use commonplace_protocol::hocuspocus::{Frame, Message, decode_server, encode};
 use commonplace_protocol::sync::Sync;
 use commonplace_protocol::yws;
-use commonplace_tests::fleet::{hear_one, sync};
+use commonplace_tests::fleet::{hear_until, sync};
 use commonplace_tests::patiently;
 use commonplace_tests::person::{Dialect, Person};
 use commonplace_tests::process::{dial, send};
@@ -37,7 +37,7 @@ async fn more_sockets_than_there_are_places() {
             // A place that is given up can be taken.
             let mut leaving = taken.pop().expect("there are forty");
             leaving.socket.close(None).await.expect("the server listens");
-            assert_eq!(goodbye(&mut leaving).await, None);
+            goodbye(&mut leaving).await;
             while dial(address, "/sync").await.is_err() {}
         })
         .await;
@@ -72,6 +72,30 @@ async fn sockets_that_never_say_what_they_want() {
 }
 
 #[tokio::test]
+async fn more_sockets_than_the_system_has_files_for() {
+    let few_files = ["sh", "-c", "ulimit -n 128; exec \"$0\" \"$@\""];
+    let scene = Scene::under(&few_files, &[]).await;
+    let (address, log) = (scene.address(), scene.server.log_file());
+    scene
+        .attack(async {
+            let mut taken = Vec::new();
+            // The kernel takes them all; the server finds no file for the last ones.
+            for _ in 0..180 {
+                taken.push(TcpStream::connect(address).await.expect("the kernel queues it"));
+            }
+            // Whoever says nothing has to go, and then the next are let in.
+            for mut stream in taken {
+                let mut answer = Vec::new();
+                patiently("the end", stream.read_to_end(&mut answer)).await.ok();
+            }
+            dial(address, "/sync").await.expect("there is room again");
+            let log = std::fs::read_to_string(log).expect("a log");
+            assert!(log.contains("cannot accept connections now"), "{log}");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn three_hundred_documents_on_a_socket() {
     let scene = Scene::with(&[]).await;
     let address = scene.address();
@@ -96,19 +120,22 @@ async fn three_hundred_documents_on_a_socket() {
         .await;
 }
 
+/// A quarter of a megabyte waits for each of twenty decisions; with buffers, and what the pairs need, three times as much. Bytes.
+const MOST_BEFORE_ANYONE_IS_KNOWN: u64 = 16 * 1024 * 1024;
+
 #[tokio::test]
 async fn a_flood_before_anyone_is_known() {
     let scene = Scene::with(&[]).await;
     let address = scene.address();
     scene
-        .attack(async {
+        .attack_within(MOST_BEFORE_ANYONE_IS_KNOWN, async {
             let floods = (0..20).map(|n| async move {
                 let mut client = dial(address, "/sync").await.expect("a socket");
                 let document = name(n % 5);
                 let awareness = Message::Awareness(&[0]);
-                // Without a token the decision takes a moment, and everything waits for it: 32 MiB, if it all waited in memory.
+                // Without a token the decision takes a moment, and everything waits for it.
                 let large = "x".repeat(16_000);
-                for _ in 0..100 {
+                for _ in 0..300 {
                     send(&mut client, encode(document.as_bytes(), &awareness)).await;
                     send(&mut client, encode(document.as_bytes(), &Message::Stateless(&large)))
                         .await;
@@ -142,9 +169,7 @@ async fn peers_that_never_read() {
         let large = raw_text(9, u32::from(n) * 500_000, &"x".repeat(500_000));
         send(&mut socket, encode(b"large", &Message::Sync(Sync::Update(&large)))).await;
     }
-    while author.unsynced_provider() {
-        hear_one(&mut author, &mut socket).await;
-    }
+    hear_until(&mut author, &mut socket, |author| !author.unsynced_provider()).await;
     scene
         .attack(async {
             let question = yws::Message::Sync(Sync::SyncStep1(&[0])).encode();

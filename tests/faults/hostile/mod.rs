@@ -9,7 +9,7 @@ mod frames;
 mod presence;
 mod updates;
 
-use commonplace_tests::fleet::{come_together, fresh, hear_one, sync};
+use commonplace_tests::fleet::{come_together, fresh, hear_until, sync};
 use commonplace_tests::person::{Dialect, Person, check_kept};
 use commonplace_tests::process::{Launch, Process, dial, send};
 use commonplace_tests::{Client, PATIENCE};
@@ -48,8 +48,13 @@ pub(crate) struct Scene {
 impl Scene {
     /// With these words on its command line.
     pub(crate) async fn with(words: &[&str]) -> Self {
+        Self::under(&[], words).await
+    }
+
+    /// The same under another program.
+    pub(crate) async fn under(wrapper: &[&str], words: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let launch = Launch::new(&folder.path().join("data"));
+        let launch = Launch::under(wrapper, &folder.path().join("data"));
         let launch = words.iter().fold(launch, |launch, word| launch.arg(word));
         Self { server: launch.start().await, folder }
     }
@@ -60,6 +65,11 @@ impl Scene {
 
     /// Lets the pairs edit until the attack is over, and longer; then looks what is left, now and after a restart.
     pub(crate) async fn attack<T>(self, attack: impl Future<Output = T>) -> T {
+        self.attack_within(MOST_GROWTH, attack).await
+    }
+
+    /// The same for an attack that must not cost so much memory.
+    pub(crate) async fn attack_within<T>(self, most: u64, attack: impl Future<Output = T>) -> T {
         let address = self.address();
         let is_over = Cell::new(false);
         let mut pairs = Vec::new();
@@ -76,7 +86,7 @@ impl Scene {
         let (outcome, pairs) = tokio::join!(attack, editing);
         let growth = self.server.most_resident().saturating_sub(before);
         println!("grew by {} KiB", growth / 1024);
-        assert!(growth < MOST_GROWTH, "the server grew by {growth} bytes");
+        assert!(growth < most, "the server grew by {growth} bytes");
 
         let mut people: Vec<Person> = pairs.into_iter().flatten().collect();
         come_together(&mut people, address).await;
@@ -131,12 +141,10 @@ impl Pair {
             let [writers_socket, readers_socket] = &mut self.sockets;
             let message = writer.write(&mut self.random);
             assert!(send(writers_socket, message).await, "the server reads");
-            while writer.unsaved() > 0 {
-                hear_one(writer, writers_socket).await;
-            }
-            while reader.knows().get(&writer.id) != Some(&writer.written) {
-                hear_one(reader, readers_socket).await;
-            }
+            hear_until(writer, writers_socket, |writer| writer.unsaved() == 0).await;
+            let written = Some(&writer.written);
+            let has_seen = |reader: &Person| reader.knows().get(&writer.id) == written;
+            hear_until(reader, readers_socket, has_seen).await;
             assert!(since.elapsed() < LONGEST_TURN, "a turn took {:?}", since.elapsed());
             self.people.reverse();
             self.sockets.reverse();
