@@ -85,6 +85,9 @@ class HocuspocusClient extends Client {
       quiet: true,
       ...websocket
     })
+    // Noted before the provider hears of the edit, so that what it sends then is later.
+    this.edited = -Infinity
+    doc.on('update', (update, origin) => { if (origin !== this.provider) this.edited = performance.now() })
     this.events = []
     const note = event => detail => this.events.push({ event, ...detail })
     this.provider = new kind.module.HocuspocusProvider({
@@ -110,20 +113,24 @@ class HocuspocusClient extends Client {
 
   /**
    * What the provider itself says, `unsyncedChanges === 0`, and a count of its messages on the line. The provider's own count starts
-   * again at 1 when it reconnects, although it then also sends the edits that it kept in a queue: it can reach 0 too early, and in
-   * version 2 it falls below.
+   * again at 1 when it reconnects, although it then also sends the edits that it kept in a queue or for a batch: it can reach 0 too early,
+   * and in version 2 it falls below.
    */
   get saved () {
     return this.synced && this.provider.unsyncedChanges <= 0 && this.unacknowledged === 0
   }
 
-  /** Messages with edits of this document on the present line without an answer; the first exchange counts until it is over. */
+  /**
+   * Messages with edits of this document on the present line without an answer; the first exchange counts until it is over, and so does an
+   * edit that has not gone out yet.
+   */
   get unacknowledged () {
     const address = this.provider.effectiveName ?? this.name
     const frames = this.wire.frames.filter(frame => frame.line === this.wire.opened && frame.address === address)
     const edits = frames.filter(frame => !frame.incoming && frame.type === SYNC && frame.sub !== STEP_1)
     const answers = frames.filter(frame => frame.incoming && frame.type === SYNC_STATUS && frame.applied)
-    return edits.some(frame => frame.sub === STEP_2) ? edits.length - answers.length : 1
+    const isAllSent = edits.some(frame => frame.sub === STEP_2) && edits.at(-1).at >= this.edited
+    return isAllSent ? edits.length - answers.length : 1
   }
 
   /** Leaves this document; a shared socket stays. */
