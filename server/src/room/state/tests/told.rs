@@ -65,6 +65,11 @@ fn a_y_sweet_client_is_not_told_that_a_refused_edit_is_safe_when_it_comes_back()
     script.send(B, &Client::new(7).type_text("other"));
     script.stored();
     let refused = client.type_text("refused");
+    script.live(A, Dialect::YWebsocket);
+    script.send(A, &refused);
+    script.step(Event::Received(A, FromPeer::SyncStatus(status.clone())));
+    assert!(!script.to(A).contains(&ToPeer::SyncStatus(status.clone())));
+    script.step(Event::Leave(A));
     for _ in 0..2 {
         script.join(A, Dialect::YWebsocket, Scope::ReadWrite);
         script.step(Event::Received(A, FromPeer::SyncStep1(client.state_vector())));
