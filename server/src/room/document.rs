@@ -31,6 +31,7 @@ pub struct Document {
     gate: Gate,
     doc: ManuallyDrop<Doc>,
     applied: StateVector,
+    version: u64,
     /// Encoded whole, shared by every join until the next change.
     state: Option<Bytes>,
     size_hint: usize,
@@ -50,6 +51,7 @@ impl Document {
             gate: Gate::new(),
             doc: ManuallyDrop::new(empty_doc()),
             applied: StateVector::default(),
+            version: 0,
             state: None,
             size_hint: 0,
         }
@@ -92,6 +94,7 @@ impl Document {
             }
         }
         self.state = None;
+        self.version += 1;
         self.size_hint += update.len();
         for section in measured.sections() {
             self.applied.advance(section.client, section.clocks.end);
@@ -127,6 +130,12 @@ impl Document {
     #[must_use]
     pub const fn state_vector(&self) -> &StateVector {
         &self.applied
+    }
+
+    /// Another one after each update. A state vector stays the same where something was only deleted.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
     }
 
     /// The whole document as one update, shared until the next change.

@@ -93,6 +93,8 @@ struct Peer {
     answered: Option<Had>,
     /// A large answer on its way.
     transfer: Option<Transfer>,
+    /// The version of the document that the last answer brought it to.
+    told_version: Option<u64>,
     /// Received updates that were not taken in and will be answered with its next full sync.
     owed: u32,
     /// Questions for everything it has not answered yet, in order.
@@ -103,7 +105,9 @@ struct Peer {
     own_gaps: u32,
     /// When it may be asked again after that.
     ask_after: Option<Millis>,
-    /// A y-sweet status that must wait for the full sync it was asked for.
+    /// Whether it has handed in all it had when it came: an answer to our question was taken in, or added nothing.
+    handed_in: bool,
+    /// A y-sweet status that must wait until it has.
     held_status: Option<Bytes>,
     /// What to say once its outbox has drained.
     unsent: Unsent,
@@ -112,7 +116,7 @@ struct Peer {
 impl Peer {
     /// Whether it has, or may have, edits that the room was not given yet.
     fn has_more_to_bring(&self) -> bool {
-        self.owed > 0 || self.to_ask.is_some() || !self.questions.is_empty()
+        !self.handed_in || self.owed > 0 || self.to_ask.is_some() || !self.questions.is_empty()
     }
 }
 
@@ -273,11 +277,13 @@ impl Room {
             waits_for_drain: false,
             answered: None,
             transfer: None,
+            told_version: None,
             owed: 0,
             questions: VecDeque::new(),
             to_ask: None,
             own_gaps: 0,
             ask_after: None,
+            handed_in: false,
             held_status: None,
             unsent: Unsent::default(),
         };

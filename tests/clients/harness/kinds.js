@@ -85,6 +85,9 @@ class HocuspocusClient extends Client {
       quiet: true,
       ...websocket
     })
+    // Noted before the provider hears of the edit, so that what it sends then is later.
+    this.edited = -Infinity
+    doc.on('update', (update, origin) => { if (origin !== this.provider) this.edited = performance.now() })
     this.events = []
     const note = event => detail => this.events.push({ event, ...detail })
     this.provider = new kind.module.HocuspocusProvider({
@@ -118,13 +121,17 @@ class HocuspocusClient extends Client {
     return this.synced && this.provider.unsyncedChanges <= 0 && gathering === 0 && this.unacknowledged === 0
   }
 
-  /** Messages with edits of this document on the present line without an answer; the first exchange counts until it is over. */
+  /**
+   * Messages with edits of this document on the present line without an answer; the first exchange counts until it is over, and so does an
+   * edit that has not gone out yet.
+   */
   get unacknowledged () {
     const address = this.provider.effectiveName ?? this.name
     const frames = this.wire.frames.filter(frame => frame.line === this.wire.opened && frame.address === address)
     const edits = frames.filter(frame => !frame.incoming && frame.type === SYNC && frame.sub !== STEP_1)
     const answers = frames.filter(frame => frame.incoming && frame.type === SYNC_STATUS && frame.applied)
-    return edits.some(frame => frame.sub === STEP_2) ? edits.length - answers.length : 1
+    const isAllSent = edits.some(frame => frame.sub === STEP_2) && edits.at(-1).at >= this.edited
+    return isAllSent ? edits.length - answers.length : 1
   }
 
   /** Leaves this document; a shared socket stays. */

@@ -18,13 +18,24 @@ const LONGEST_STOP = 30_000
 const running = new Set()
 process.on('exit', () => running.forEach(child => child.kill('SIGKILL')))
 
-/** A port that nobody uses now. A restarted server must come back where its clients look for it, so port 0 will not do. */
+// A restarted server must come back where its clients look for it, so port 0 will not do, and while it is down nobody else may take its
+// place: not the local end of some connection (those are given out from 32768), and not a server of another test process.
+const FIRST_PORT = 10_000
+const PORTS = 20_000
+const PORTS_OF_A_PROCESS = 32
+let portsTaken = 0
+
+/** A port that nobody uses now, and nobody else will ask for soon. */
 async function freePort () {
-  const probe = createServer()
-  await new Promise((resolve, reject) => probe.once('error', reject).listen(0, '127.0.0.1', resolve))
-  const { port } = probe.address()
-  await new Promise(resolve => probe.close(resolve))
-  return port
+  for (;;) {
+    const port = FIRST_PORT + (process.pid * PORTS_OF_A_PROCESS + portsTaken) % PORTS
+    portsTaken += 1
+    const probe = createServer()
+    const isFree = await new Promise(resolve => probe.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))
+    if (!isFree) continue
+    await new Promise(resolve => probe.close(resolve))
+    return port
+  }
 }
 
 /** One server on a port and a data directory of its own, in the sandbox mode: no sign-in, any document name. */

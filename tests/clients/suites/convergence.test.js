@@ -38,9 +38,10 @@ class Story {
   /** All that anybody was told is kept: own edits that were acknowledged, and everything the server has shown to anybody. */
   promised = new Promises()
   people = []
-  name = 'one document'
 
   constructor (seed) {
+    // No other story has a document of this name: a client that strays could not mix them.
+    this.name = `story ${seed} of ${process.pid}`
     this.random = randomFrom(seed)
     this.restarts = new Set(Array.from({ length: RESTARTS }, () => 10 + this.random.below(STEPS - 20)))
   }

@@ -91,6 +91,8 @@ pub(super) struct Part {
     measured: Measured,
     /// Whether it must be stored at all.
     pub(super) news: bool,
+    /// Whether its sender must see it come back although it is no news.
+    comes_back: bool,
 }
 
 #[derive(Debug)]
@@ -187,15 +189,35 @@ impl Room {
         }
         match self.document.admit(&offer.update, &mut Anyone) {
             Ok(admitted) => {
-                if let Some(peer) = self.peers.get_mut(&id).filter(|_| kind == Kind::FullSync) {
-                    peer.own_gaps = 0;
-                }
                 let Admitted { measured, news } = admitted;
-                self.edits.push(Waiting::Edit(Part { offer, measured, news }));
+                let comes_back = kind == Kind::Edit || measured.blocks() > 0 || !self.is_told(id);
+                self.edits.push(Waiting::Edit(Part { offer, measured, news, comes_back }));
+                if kind == Kind::FullSync {
+                    self.handed_in(id);
+                }
             }
             Err(Refusal::Gap) if kind == Kind::Edit => self.owe(id, answers),
             Err(Refusal::Gap) => self.own_gap(now, id, answers),
             Err(refusal) => self.refuse(id, answers, refusal_name(&refusal), describe(&refusal)),
+        }
+    }
+
+    /// Whether the answer to this peer's `SyncStep1` held all that the room knows even now. What a client deleted may be known without any
+    /// update that says so, where another value has taken its place: only the state as a whole tells it.
+    fn is_told(&self, id: PeerId) -> bool {
+        let told = self.peers.get(&id).and_then(|peer| peer.told_version);
+        told == Some(self.document.version()) && self.edits.is_idle()
+    }
+
+    /// The peer's full sync is on its way into the store, or was there already: a status that waited for it now waits behind it.
+    fn handed_in(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.own_gaps = 0;
+        peer.handed_in = true;
+        if !peer.has_more_to_bring()
+            && let Some(status) = peer.held_status.take()
+        {
+            self.edits.push(Waiting::Status(id, status));
         }
     }
 
@@ -227,6 +249,8 @@ impl Room {
     fn update_of_reader(&mut self, id: PeerId, update: &Bytes, kind: Kind) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let dialect = peer.dialect;
+        // What it brings stays with it, unless it is here already.
+        peer.handed_in = false;
         if kind == Kind::FullSync {
             peer.questions.pop_front();
         }
@@ -237,8 +261,9 @@ impl Room {
                 let answers =
                     1 + self.peers.get_mut(&id).map_or(0, |peer| std::mem::take(&mut peer.owed));
                 self.send(id, ToPeer::Applied(answers));
+                self.handed_in(id);
             }
-            // A reader that was not asked and offers what it has: nothing is taken, nothing is wrong.
+            // A reader that offers what it has: nothing is taken, nothing is wrong.
             (Dialect::YWebsocket, Kind::FullSync) => {}
             (Dialect::YWebsocket, Kind::Edit) => {
                 self.note(Note::Refused {
@@ -267,6 +292,10 @@ impl Room {
         detail: String,
     ) {
         self.note(Note::Refused { peer: id, reason, detail });
+        if let Some(peer) = self.peers.get_mut(&id) {
+            // What was refused it still has.
+            peer.handed_in = false;
+        }
         match self.peers.get(&id).map(|peer| peer.dialect) {
             Some(Dialect::Hocuspocus) => {
                 for _ in 0..answers {
@@ -284,13 +313,22 @@ impl Room {
         }
     }
 
-    /// y-sweet asks whether everything before is safe. It is not while something of this peer was left with it, and not before it has brought
-    /// what the room asked it for: a client that comes back counts the edits it made offline before it has sent them.
+    /// y-sweet asks whether everything before is safe. It is not before the peer has handed in all it has: a client that comes back counts the
+    /// edits it made offline, or was refused, before it has sent them. Readers are asked for everything only here: what they have and the room
+    /// has not will never be safe.
     pub(super) fn status(&mut self, now: Now, id: PeerId, status: Bytes) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.has_more_to_bring() {
             peer.held_status = Some(status);
+            let is_asked = peer.to_ask.is_some() || !peer.questions.is_empty();
+            if !is_asked {
+                peer.to_ask = Some(Question::Uncounted);
+                self.asking.insert(id);
+                self.ask_if_possible(id);
+            }
         } else {
+            // The latest speaks for those before it.
+            peer.held_status = None;
             self.edits.push(Waiting::Status(id, status));
         }
         self.edits.status_patience.get_or_insert(now.mono + STATUS_PATIENCE);
@@ -390,31 +428,22 @@ impl Room {
         for (peer, status) in statuses {
             self.send(peer, ToPeer::SyncStatus(status));
         }
-        if self.edits.is_idle() {
-            self.edits.status_patience = None;
-        }
     }
 
     pub(super) fn acknowledge(&mut self, id: PeerId, count: u32) {
         if count > 0 {
             self.send(id, ToPeer::Applied(count));
         }
-        if let Some(peer) = self.peers.get_mut(&id)
-            && !peer.has_more_to_bring()
-            && let Some(status) = peer.held_status.take()
-        {
-            self.send(id, ToPeer::SyncStatus(status));
-        }
     }
 
     fn show_part(&mut self, part: Part) {
-        let Part { offer: Offer { peer, update, .. }, measured, news } = part;
+        let Part { offer: Offer { peer, update, .. }, measured, news, comes_back } = part;
         let dialect = self.peers.get(&peer).map(|peer| peer.dialect);
         if news {
             // A Hocuspocus provider is told by its status; y-websocket clients count an edit as safe when it comes back to them.
             let not_to = (dialect == Some(Dialect::Hocuspocus)).then_some(peer);
             self.show.push(Shown { update, measured, not_to });
-        } else if dialect == Some(Dialect::YWebsocket) && measured.blocks() > 0 {
+        } else if dialect == Some(Dialect::YWebsocket) && comes_back {
             // Everyone else has it already; its sender still waits to see it come back.
             self.send(peer, ToPeer::Update(update));
         }

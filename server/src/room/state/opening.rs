@@ -7,7 +7,7 @@ use super::edits::{Kind, Offer, Part, Waiting};
 use super::{LogPlace, Phase, Room};
 use crate::gate::Anyone;
 use crate::room::document::{Broken, Document};
-use crate::room::event::{Effect, Note, Now, PeerId, Seating, ToPeer};
+use crate::room::event::{Effect, Note, Now, PeerId, Seating};
 use crate::room::record::{EditPlace, Record};
 use crate::store::{Entry, Page, Position, StoreError};
 use commonplace_protocol::close::CloseCode;
@@ -142,7 +142,7 @@ impl Room {
         self.note(Note::Opened { entries: opening.entries });
         self.edits.record_voids(opening.found);
         if let Some((position, items)) = opening.unanswered {
-            self.answer_after_rebuild(&opening.voids, position, items);
+            self.answer_after_rebuild(now, &opening.voids, position, items);
         }
         self.show.told = self.document.state_vector().clone();
         self.show.told_before = self.document.state_vector().clone();
@@ -167,6 +167,7 @@ impl Room {
 
     fn answer_after_rebuild(
         &mut self,
+        now: Now,
         voids: &BTreeSet<EditPlace>,
         position: Position,
         items: Vec<Waiting>,
@@ -188,7 +189,7 @@ impl Room {
                         self.owe(peer, answers);
                     }
                 }
-                Waiting::Status(peer, status) => self.send(peer, ToPeer::SyncStatus(status)),
+                Waiting::Status(peer, status) => self.status(now, peer, status),
             }
         }
     }

@@ -22,8 +22,9 @@ const WINDOW_PARTS: usize = 4;
 pub(super) struct Transfer {
     /// What the peer had before it.
     had: Had,
-    /// What it has after it.
+    /// What it has after it: as a state, and as the version of the document.
     to: StateVector,
+    version: u64,
     parts: VecDeque<Bytes>,
 }
 
@@ -66,6 +67,7 @@ impl Room {
     fn begin_transfer(&mut self, id: PeerId, had: Had) {
         let diff = self.document.diff(&had.state);
         let to = self.document.state_vector().clone();
+        let version = self.document.version();
         let parts = if diff.len() <= SYNC_PART {
             VecDeque::from([diff])
         } else {
@@ -81,7 +83,7 @@ impl Room {
             self.ask_if_possible(id);
         }
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.transfer = Some(Transfer { had, to, parts });
+            peer.transfer = Some(Transfer { had, to, version, parts });
         }
         self.continue_transfer(id);
     }
@@ -109,12 +111,13 @@ impl Room {
         let Some(transfer) = peer.transfer.take() else { return };
         peer.answered.get_or_insert(transfer.had);
         self.answered_peers.push(id);
-        if transfer.to == *self.document.state_vector() {
+        peer.told_version = Some(transfer.version);
+        if transfer.version == self.document.version() {
             peer.seating = Seating::Live;
             self.effects.push(Effect::Seat(id, Seating::Live));
             self.ask_if_possible(id);
         } else {
-            // The document has grown meanwhile: once more from there, until the peer is level.
+            // The document has changed meanwhile: once more from there, until the peer is level.
             self.begin_transfer(id, Had { state: transfer.to, asked: false });
         }
     }
