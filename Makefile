@@ -6,9 +6,10 @@ DATA    ?= ./data
 SEED    ?= 1
 SEEDS   ?= 20000
 SECONDS ?= 600
+ROUNDS  ?= 20
 FUZZ_TARGETS = $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
+.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim kills fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +72,10 @@ check: need-rust web-client/node_modules/.package-lock.json ## Formatting, lints
 
 sim: need-rust ## A long simulation: make sim SEEDS=20000 SEED=1
 	SIM_FIRST_SEED=$(SEED) SIM_SEEDS=$(SEEDS) cargo test --release --package commonplace-tests --test sim -- --nocapture
+
+kills: need-rust ## Kill the server again and again while people write: make kills ROUNDS=20 (of 60 kills each)
+	cargo build --locked --package commonplace
+	FAULTS_ROUNDS=$(ROUNDS) cargo test --locked --package commonplace-tests --test faults kill:: -- --nocapture
 
 # The fuzz targets are libFuzzer programs that build on the stable compiler (flags in tests/fuzz/.cargo/config.toml); `cargo fuzz` runs them too.
 test-fuzz: fuzz-seeds ## A few seconds of each fuzz target.

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// How often the server is killed, unless `FAULTS_KILLS` says otherwise.
+/// How often a server is killed. `FAULTS_ROUNDS` says how many servers there are, one after the other.
 const KILLS: u64 = 60;
 
 const WRITERS: u64 = 20;
@@ -22,23 +22,27 @@ const SAVES_A_LIFE: u64 = 60;
 #[tokio::test]
 async fn nothing_acknowledged_or_seen_is_lost_by_kills() {
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let seed = number("FAULTS_SEED").unwrap_or_else(rand::random);
-    let kills = number("FAULTS_KILLS").unwrap_or(KILLS);
-    println!("the same choices again: FAULTS_SEED={seed}");
+    for _ in 0..number("FAULTS_ROUNDS").unwrap_or(1) {
+        let seed = number("FAULTS_SEED").unwrap_or_else(rand::random);
+        println!("the same choices again: FAULTS_SEED={seed}");
+        sixty_kills(seed).await;
+    }
+}
+
+async fn sixty_kills(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let mut people = writers(WRITERS, DOCUMENTS);
     let saves = Saves::default();
     let mut server = Launch::new(&data).start().await;
-    for life in 0..kills {
+    for life in 0..KILLS {
         let address = server.address;
         let until = saves.count() + random.random_range(0..SAVES_A_LIFE);
-        let everybody = join_all(
-            people
-                .iter_mut()
-                .map(|person| write_until_the_end(person, address, &saves, seed + life)),
-        );
+        let everybody =
+            join_all(people.iter_mut().map(|person| {
+                write_until_the_end(person, address, &saves, seed.wrapping_add(life))
+            }));
         let killer = async {
             saves.reach(until).await;
             server.kill().await
@@ -64,6 +68,6 @@ async fn nothing_acknowledged_or_seen_is_lost_by_kills() {
     let taken_back: usize = people.iter().map(|person| person.taken_back.len()).sum();
     let caught = log.matches("while this log was being applied").count();
     println!("{caught} kills met a document being applied");
-    println!("{kills} kills, {written} marks, {taken_back} taken back, nothing lost");
-    assert!(u64::from(written) > kills * WRITERS && taken_back > 0, "somebody wrote");
+    println!("{KILLS} kills, {written} marks, {taken_back} taken back, nothing lost");
+    assert!(u64::from(written) > KILLS * WRITERS && taken_back > 0, "somebody wrote");
 }
