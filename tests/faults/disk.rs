@@ -1,11 +1,18 @@
 //! A disk that fails, and a database that is not what it was.
 
-use commonplace_tests::fleet::{End, Saves, fresh, write_until_the_end, writers};
-use commonplace_tests::person::{Dialect, check_kept};
-use commonplace_tests::process::{Ended, Launch};
+use commonplace_tests::fleet::{End, Saves, fresh, hear_until, sync, write_until_the_end, writers};
+use commonplace_tests::patiently;
+use commonplace_tests::person::{Dialect, Person, check_kept};
+use commonplace_tests::process::{Ended, Launch, dial, send};
 use futures_util::future::join_all;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn when_the_disk_fails_the_server_ends_with_words_and_nothing_acknowledged_is_lost() {
@@ -86,4 +93,61 @@ async fn one_folder_serves_one_server() {
     let ended = does_not_start(&data).await;
     assert_eq!(ended.code, Some(69), "{}", ended.log);
     assert!(ended.log.contains("is in use by process"), "{}", ended.log);
+}
+
+/// Whether appends can be expected to succeed, as a load balancer asks.
+async fn is_ready(address: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    match answer.split(' ').nth(1) {
+        Some("200") => true,
+        Some("503") => false,
+        _ => panic!("{answer}"),
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_words_wait_with_their_author_and_everything_saved_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    // A disk of its own, seen by the server only; its folder is the last word of the command line.
+    let script =
+        "for last; do :; done; mount -t tmpfs -o size=12m small \"$last\" && exec \"$0\" \"$@\"";
+    let small_disk = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script];
+    let server = match Launch::under(&small_disk, &data).try_start().await {
+        Ok(server) => server,
+        Err(ended) => panic!("a disk cannot be mounted here (unshare): {}", ended.log),
+    };
+    let mut person = Person::new(1, Dialect::Hocuspocus, "note");
+    let mut socket = dial(server.address, &person.path()).await.expect("a socket");
+    sync(&mut person, &mut socket).await;
+    let mut random = StdRng::seed_from_u64(1);
+    let message = person.write(&mut random);
+    assert!(send(&mut socket, message).await);
+    hear_until(&mut person, &mut socket, |person| person.unsaved() == 0).await;
+
+    let ballast = format!("/proc/{}/root{}/ballast", server.id(), data.display());
+    let mut file = std::fs::File::create(&ballast).expect("there is room for a file");
+    while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
+    // What SQLite had set aside may hold a few more.
+    let until_full = async {
+        while is_ready(server.address).await {
+            let message = person.write(&mut random);
+            assert!(send(&mut socket, message).await);
+        }
+    };
+    patiently("the disk to be found full", until_full).await;
+    let kept = fresh(server.address, "note", Dialect::YWebsocket).await;
+    check_kept([&person], &kept);
+    assert!(kept.marks().len() < person.written as usize, "nothing unsaved is shown");
+
+    std::fs::remove_file(&ballast).expect("it is there");
+    hear_until(&mut person, &mut socket, |person| person.unsaved() == 0).await;
+    assert!(is_ready(server.address).await);
+    check_kept([&person], &fresh(server.address, "note", Dialect::YWebsocket).await);
 }

@@ -177,6 +177,15 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its number.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid.expect("the process has not ended").as_raw_nonzero().get()
+    }
+
     /// Where it logs.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
