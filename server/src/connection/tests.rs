@@ -254,13 +254,8 @@ async fn a_room_that_ends_sends_its_peers_back() {
 async fn who_sends_what_can_never_be_stored_does_not_come_back_at_once() {
     let edge = edge(Sandbox);
     let mut client = connect(&edge, y_websocket(), PIPE);
-    let mut frame = vec![BINARY, 0x80 | 127];
-    let update = vec![0; commonplace_protocol::limits::MAX_MESSAGE + 1];
-    let message = commonplace_protocol::yws::Message::Sync(Sync::Update(&update)).encode();
-    frame.extend((message.len() as u64).to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(message);
-    client.io.write_all(&frame).await.expect("the server reads");
+    let nonsense = Sync::Update(&[1, 1, 7, 0, 0xff]);
+    client.send(BINARY, &commonplace_protocol::yws::Message::Sync(nonsense).encode()).await;
     assert_eq!(client.closed().await, (2, CloseCode::UPDATE_REFUSED));
 }
 
