@@ -94,7 +94,7 @@ function surveyMark(key: string, value: unknown, found: Found): void {
   const spec = MARKS.get(name);
   if (spec !== undefined) {
     if (overlapping !== (spec.excludes === '')) throw new CannotHold(`the mark ${name} in an unexpected form`);
-    addAll(found.markAttrs, name, given.filter((attr) => !(attr in spec.attrs)));
+    addAll(found.markAttrs, name, given.filter((attr) => !Object.hasOwn(spec.attrs, attr)));
     return;
   }
   checkName(name);
@@ -113,7 +113,7 @@ function surveyElement(el: Y.XmlElement, within: 'blocks' | 'inline', depth: num
   if (given.includes('ychange')) throw new CannotHold('marks of a comparison');
   const spec = NODES.get(name);
   if (spec !== undefined && !RESERVED.has(name)) {
-    addAll(found.nodeAttrs, name, given.filter((attr) => !(attr in spec.attrs)));
+    addAll(found.nodeAttrs, name, given.filter((attr) => !Object.hasOwn(spec.attrs, attr)));
     surveyKnown(el, spec, depth, found);
     return;
   }

@@ -2,6 +2,7 @@
 import { HocuspocusProvider, HocuspocusProviderWebsocket, MessageType, WebSocketStatus } from '@hocuspocus/provider';
 import type { Awareness } from 'y-protocols/awareness';
 import type * as Y from 'yjs';
+import { makeTally, type Tally } from './tally';
 
 // After a lost connection the provider waits for one fixed delay before its first attempt. Each page draws its own, so that
 // everyone whose server restarted does not come back at the same moment.
@@ -37,7 +38,19 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
   let refused: string | null = null;
   let turnedAway = false;
 
-  const socket = new HocuspocusProviderWebsocket({ url: address, delay: retryDelay(), minDelay: RETRY_MIN_MS });
+  const tally = makeTally();
+  // Before the provider hears of a change: it sends it at once.
+  const changed = (_update: Uint8Array, origin: unknown): void => {
+    if (origin !== provider) tally.changed();
+  };
+  doc.on('update', changed);
+
+  const socket = new HocuspocusProviderWebsocket({
+    url: address,
+    delay: retryDelay(),
+    minDelay: RETRY_MIN_MS,
+    WebSocketPolyfill: countedBy(tally, () => tell()),
+  });
   const provider = new HocuspocusProvider({ name, document: doc, websocketProvider: socket });
   const { awareness } = provider;
   if (awareness === null) throw new Error('the provider makes an awareness unless told not to');
@@ -47,7 +60,7 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
     report({
       connected: isConnected(),
       synced: provider.isSynced,
-      unsynced: provider.unsyncedChanges,
+      unsynced: Math.max(provider.unsyncedChanges, tally.unacknowledged),
       turnedAway,
       refused,
       readOnly: provider.authorizedScope === 'readonly',
@@ -89,8 +102,28 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
   return {
     awareness,
     close: () => {
+      doc.off('update', changed);
       provider.destroy();
       socket.destroy();
     },
+  };
+}
+
+/** A socket that shows the tally every frame before the provider sees it. */
+function countedBy(tally: Tally, counted: () => void): typeof WebSocket {
+  return class extends WebSocket {
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(url, protocols);
+      tally.begin();
+      this.addEventListener('message', ({ data }: MessageEvent<ArrayBuffer>) => {
+        tally.received(new Uint8Array(data));
+        // The provider says nothing when its own count does not change.
+        queueMicrotask(counted);
+      });
+    }
+    override send(data: string | ArrayBufferLike | Blob | ArrayBufferView): void {
+      if (data instanceof Uint8Array) tally.sent(data);
+      super.send(data as ArrayBuffer);
+    }
   };
 }
