@@ -31,6 +31,9 @@ struct Handles {
     bytes_sent: Counter,
     updates_received: Counter,
     update_frames_sent: Counter,
+    updates_shown: Counter,
+    update_frames_encoded: Counter,
+    updates_waiting: Gauge,
     append_seconds: Histogram,
     ack_seconds: Histogram,
     inbox_full: Counter,
@@ -50,6 +53,9 @@ impl Handles {
             bytes_sent: counter!("commonplace_bytes_sent_total"),
             updates_received: counter!("commonplace_updates_received_total"),
             update_frames_sent: counter!("commonplace_update_frames_sent_total"),
+            updates_shown: counter!("commonplace_updates_shown_total"),
+            update_frames_encoded: counter!("commonplace_update_frames_encoded_total"),
+            updates_waiting: gauge!("commonplace_updates_waiting"),
             append_seconds: histogram!("commonplace_append_seconds"),
             ack_seconds: histogram!("commonplace_ack_seconds"),
             inbox_full: counter!("commonplace_room_inbox_full_total"),
@@ -85,6 +91,18 @@ fn describe() {
     describe_counter!(
         "commonplace_update_frames_sent_total",
         "Frames with updates sent to clients: fewer than updates × peers, thanks to merging"
+    );
+    describe_counter!(
+        "commonplace_updates_shown_total",
+        "Stored updates shown to everyone; divided by the frames encoded it is how many were merged into one"
+    );
+    describe_counter!(
+        "commonplace_update_frames_encoded_total",
+        "Merged updates made for broadcasts, each sent to many"
+    );
+    describe_gauge!(
+        "commonplace_updates_waiting",
+        "Updates that have passed the gate and are not yet durable"
     );
     describe_histogram!(
         "commonplace_append_seconds",
@@ -154,6 +172,18 @@ pub fn update_received() {
 /// A broadcast has put `frames` frames with updates into outboxes.
 pub fn update_frames_sent(frames: u64) {
     HANDLES.update_frames_sent.increment(frames);
+}
+
+/// `updates` stored updates were merged into `frames` frames for everyone.
+pub fn shown(updates: usize, frames: usize) {
+    HANDLES.updates_shown.increment(updates as u64);
+    HANDLES.update_frames_encoded.increment(frames as u64);
+}
+
+/// More (positive) or fewer updates wait between the gate and the store.
+pub fn updates_waiting(change: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "a room holds some thousands at most")]
+    HANDLES.updates_waiting.increment(change as f64);
 }
 
 /// Something was refused: a message, a join, an upgrade.

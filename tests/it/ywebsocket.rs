@@ -122,3 +122,30 @@ async fn an_application_s_own_message_is_passed_over() {
     read_until(&mut socket, &ada, |message| matches!(message, Message::Sync(Sync::SyncStep2(_))))
         .await;
 }
+
+#[tokio::test]
+async fn what_is_written_is_counted() {
+    let server = Server::start().await;
+    let ada = Copy::new(1);
+    let mut client = open(&server, "/sync/counted", &ada).await;
+    client.send(update(&ada.write("one"))).await;
+    read_until(&mut client, &ada, |message| matches!(message, Message::Sync(Sync::Update(_))))
+        .await;
+    let counters = server.get("/metrics").await.body;
+    for name in [
+        "commonplace_rooms",
+        "commonplace_peers",
+        "commonplace_frames_received_total",
+        "commonplace_bytes_sent_total",
+        "commonplace_updates_received_total",
+        "commonplace_updates_shown_total",
+        "commonplace_update_frames_encoded_total",
+        "commonplace_updates_waiting",
+        "commonplace_append_seconds_count",
+    ] {
+        let line = counters.lines().find(|line| line.starts_with(&format!("{name} ")));
+        let value = line.and_then(|line| line.split(' ').nth(1)?.parse::<f64>().ok());
+        let is_counted = value.is_some_and(|value| value > 0.0 || name.ends_with("_waiting"));
+        assert!(is_counted, "{name}: {line:?}\n{counters}");
+    }
+}

@@ -90,6 +90,8 @@ struct Carrier {
     /// Events that the effects themselves gave rise to; at most one for each peer and effect.
     echoes: VecDeque<Event>,
     failure: Option<JoinError>,
+    /// What the gauge of waiting updates holds for this room.
+    waiting: usize,
 }
 
 impl RoomTask {
@@ -108,6 +110,7 @@ impl RoomTask {
             wake: None,
             echoes: VecDeque::new(),
             failure: None,
+            waiting: 0,
         };
         let (mut room, effects) = Room::new();
         let mut ended = carrier.carry(effects);
@@ -142,6 +145,7 @@ impl RoomTask {
         }
         // Those who still wait to join hear that the room has ended, by their dropped answers, and open it anew.
         self.inbox.close();
+        carrier.count_waiting(0);
         metrics::peers(-i32::try_from(carrier.seats.len()).unwrap_or(i32::MAX));
         carrier.status.send_replace(Status::Ended(carrier.failure.take()));
     }
@@ -181,6 +185,25 @@ impl Carrier {
 
     /// One step and all it gives rise to. Returns whether the room has ended.
     fn step(&mut self, room: &mut Room, markers: Option<&Arc<CrashMarkers>>, event: Event) -> bool {
+        let ended = self.step_and_carry(room, markers, event);
+        self.count_waiting(room.waiting());
+        ended
+    }
+
+    /// Keeps the gauge of all rooms together level with this one.
+    fn count_waiting(&mut self, waiting: usize) {
+        let before = std::mem::replace(&mut self.waiting, waiting);
+        if before != waiting {
+            metrics::updates_waiting(waiting as i64 - before as i64);
+        }
+    }
+
+    fn step_and_carry(
+        &mut self,
+        room: &mut Room,
+        markers: Option<&Arc<CrashMarkers>>,
+        event: Event,
+    ) -> bool {
         // While the document engine works, a mark on disk names the document: if the process dies, the next one knows which.
         let mark =
             markers.filter(|_| touches_engine(&event)).map(|markers| markers.begin(&self.log));
@@ -371,6 +394,7 @@ impl Carrier {
                 tracing::debug!(document = %self.log, peer = peer.0, "asked for everything");
             }
             Note::Shown { updates, frames } => {
+                metrics::shown(updates, frames);
                 tracing::trace!(document = %self.log, updates, frames, "shown")
             }
             Note::Acknowledged { waited, .. } => {
@@ -381,8 +405,12 @@ impl Carrier {
                 metrics::ack_seconds(waited as f64 / 1_000.0);
             }
             Note::FellBehind(peer) => {
-                let waiting = self.seats.get(&peer).map_or(0, |seat| seat.outbox.bytes());
-                tracing::warn!(document = %self.log, peer = peer.0, waiting, "a peer is behind; it will be caught up by one diff");
+                let Some(seat) = self.seats.get(&peer) else { return };
+                // A connection that has gone takes nothing either, but nobody is waiting there.
+                if !seat.outbox.is_closed() {
+                    let waiting = seat.outbox.bytes();
+                    tracing::warn!(document = %self.log, peer = peer.0, waiting, "a peer is behind; it will be caught up by one diff");
+                }
             }
             Note::StoreAway(error) => {
                 tracing::warn!(document = %self.log, %error, "the store did not take an entry; it is tried again")
