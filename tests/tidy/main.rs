@@ -124,17 +124,35 @@ fn imports_go_downward() {
                 "crate::outbox",
                 "tokio",
                 "yrs::",
-                "std::time",
+                "std::time::Instant",
+                "std::time::SystemTime",
             ],
         ),
         (
             "server/src/room/presence",
-            &["crate::rooms", "crate::connection", "crate::store", "tokio", "yrs::", "std::time"],
+            &[
+                "crate::rooms",
+                "crate::connection",
+                "crate::store",
+                "tokio",
+                "yrs::",
+                "std::time::Instant",
+                "std::time::SystemTime",
+            ],
         ),
         ("server/src/room/", &["crate::connection", "crate::http", "crate::config"]),
         (
             "protocol/src/",
-            &["tokio", "yrs", "rusqlite", "std::net", "std::fs", "std::io", "std::time"],
+            &[
+                "tokio",
+                "yrs",
+                "rusqlite",
+                "std::net",
+                "std::fs",
+                "std::io",
+                "std::time::Instant",
+                "std::time::SystemTime",
+            ],
         ),
     ];
     check(&sources(), |path, line| {

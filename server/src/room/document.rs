@@ -10,12 +10,17 @@ use commonplace_protocol::ids::ClientId;
 use commonplace_protocol::update::{self, Measured, StateVector};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact};
 
 /// Blocks in one yrs transaction: 100,000 one-character items in one transaction take 7.4 GB, in small ones 4 MB.
 pub const MAX_BLOCKS_PER_TRANSACTION: usize = 1_000;
+
+/// How long one received update may keep the engine busy before it is given up. Thousands of blocks that were put in one place by people who
+/// have not seen each other's cost it the product of their numbers; an honest update of the largest size takes about a second.
+pub const LONGEST_APPLY: Duration = Duration::from_secs(8);
 
 /// yrs takes this id for itself; nothing is ever written under it.
 const SERVER_CLIENT: u64 = 0;
@@ -81,15 +86,29 @@ impl Document {
         self.gate.knows(update)
     }
 
-    /// Applies an admitted update.
+    /// Applies an admitted update, however long it takes: what a log holds was applied in time once.
     pub fn apply(&mut self, update: &[u8], measured: &Measured) -> Result<(), Broken> {
+        self.apply_within(update, measured, Duration::MAX)
+    }
+
+    /// Applies an admitted update, and gives up between two transactions when it takes longer than `patience`.
+    pub fn apply_within(
+        &mut self,
+        update: &[u8],
+        measured: &Measured,
+        patience: Duration,
+    ) -> Result<(), Broken> {
         if measured.blocks() <= MAX_BLOCKS_PER_TRANSACTION {
             self.apply_part(update)?;
         } else {
             let parts = update::split(update, MAX_BLOCKS_PER_TRANSACTION, usize::MAX).map_err(
                 |malformed| Broken(format!("an admitted update does not parse: {malformed}")),
             )?;
+            let begun = now();
             for part in &parts {
+                if begun.elapsed() > patience {
+                    return Err(Broken(format!("it takes longer than {patience:?}")));
+                }
                 self.apply_part(part)?;
             }
         }
@@ -181,6 +200,14 @@ impl Drop for Document {
             drop(ManuallyDrop::into_inner(doc));
         }
     }
+}
+
+fn now() -> Instant {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures the engine, which no virtual time makes faster"
+    )]
+    Instant::now()
 }
 
 fn empty_doc() -> Doc {

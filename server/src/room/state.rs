@@ -10,7 +10,7 @@ mod opening;
 mod show;
 mod sync;
 
-use super::document::Document;
+use super::document::{Document, LONGEST_APPLY};
 use super::event::{
     CompactFailure, Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating,
     ToPeer,
@@ -27,6 +27,7 @@ use edits::Edits;
 use opening::Opening;
 use show::Show;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 use sync::Transfer;
 
 /// An empty room is kept this long, so that a reload of the page finds it warm.
@@ -61,6 +62,8 @@ pub struct Room {
     idle_since: Option<Millis>,
     next_sweep: Millis,
     wake_at: Option<Millis>,
+    /// How long one update may keep the document engine busy.
+    patience: Duration,
     /// Peers whose `to_ask` is set.
     asking: BTreeSet<PeerId>,
     /// Peers whose `answered` is set.
@@ -175,6 +178,7 @@ impl Room {
             idle_since: None,
             next_sweep: 0,
             wake_at: None,
+            patience: LONGEST_APPLY,
             asking: BTreeSet::new(),
             answered_peers: Vec::new(),
             effects: Vec::new(),

@@ -75,3 +75,18 @@ fn a_diff_holds_what_is_missing() {
     behind.apply(&diff, &admitted.measured).expect("yrs takes it");
     assert_eq!(behind.state(), load(&updates).state());
 }
+
+#[test]
+fn an_update_that_keeps_the_engine_too_long_is_given_up() {
+    let doc = Doc::with_options(Options::with_client_id(yrs::block::ClientID::new(7)));
+    let text = doc.get_or_insert_text("text");
+    let mut transaction = doc.transact_mut();
+    for _ in 0..2 * MAX_BLOCKS_PER_TRANSACTION {
+        text.insert(&mut transaction, 0, "x");
+    }
+    let update = transaction.encode_update_v1();
+    let mut document = Document::new();
+    let admitted = document.admit(&update, &mut Anyone).expect("an honest update passes");
+    let outcome = document.apply_within(&update, &admitted.measured, Duration::ZERO);
+    assert!(matches!(outcome, Err(Broken(reason)) if reason.contains("longer")));
+}

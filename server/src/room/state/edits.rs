@@ -398,7 +398,9 @@ impl Room {
             if !part.news {
                 continue;
             }
-            if let Err(broken) = self.document.apply(&part.offer.update, &part.measured) {
+            let patience = self.patience;
+            let applied = self.document.apply_within(&part.offer.update, &part.measured, patience);
+            if let Err(broken) = applied {
                 self.rebuild(EditPlace { position, index }, &broken, items);
                 return;
             }
