@@ -70,18 +70,23 @@ fn with_causes(error: &dyn Error) -> String {
 
 fn backup_to(data: &Path, file: &Path, out: &mut dyn Write) -> Done {
     let saved = backup::backup(data, file)?;
-    writeln!(out, "{} holds {} logs, {}.", file.display(), saved.logs, size(saved.bytes))?;
+    writeln!(out, "{} holds {}, {}.", file.display(), counted(saved.logs), size(saved.bytes))?;
     warn_of_damage(&saved.damaged, out)
 }
 
 fn restore_from(file: &Path, data: &Path, existing: Existing, out: &mut dyn Write) -> Done {
     let restored = backup::restore(file, data, existing)?;
     let saved = &restored.saved;
-    writeln!(out, "{} holds {} logs, {}.", data.display(), saved.logs, size(saved.bytes))?;
+    writeln!(out, "{} holds {}, {}.", data.display(), counted(saved.logs), size(saved.bytes))?;
     if let Some(former) = &restored.moved_to {
         writeln!(out, "What was there before is in {}.", former.display())?;
     }
     warn_of_damage(&saved.damaged, out)
+}
+
+/// "1 log", "2 logs".
+fn counted(logs: usize) -> String {
+    if logs == 1 { "1 log".to_owned() } else { format!("{logs} logs") }
 }
 
 fn warn_of_damage(damaged: &[LogName], out: &mut dyn Write) -> Done {
@@ -104,7 +109,11 @@ fn verify(data: &Path, out: &mut dyn Write) -> Done {
     }
     let bad = report.logs.iter().filter(|log| !log.is_whole()).count();
     let entries: usize = report.logs.iter().map(|log| log.entries).sum();
-    writeln!(out, "{} logs with {entries} entries read; {bad} are damaged.", report.logs.len())?;
+    let logs = counted(report.logs.len());
+    match bad {
+        0 => writeln!(out, "Read {logs}, entries: {entries}. Nothing is damaged.")?,
+        _ => writeln!(out, "Read {logs}, entries: {entries}. Damaged: {bad}.")?,
+    }
     Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damage })
 }
 
