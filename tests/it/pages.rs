@@ -44,7 +44,12 @@ async fn pages_of_the_client_are_the_same_page_and_others_are_missing() {
         (200, Some("text/html; charset=utf-8"))
     );
     assert_eq!(server.get("/n/a%20note").await.body, start.body);
-    assert_eq!(server.get("/nothing-here").await.status, 404);
+    // People get the client's own page for it, where the client is built in; programs never do.
+    let missing = server.get("/nothing-here").await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.body == start.body || start.body.contains("make build"), "{}", missing.body);
+    let no_asset = server.get("/assets/nothing.js").await;
+    assert_eq!((no_asset.status, no_asset.body.contains("<script")), (404, false));
     assert_eq!(server.get("/../Cargo.toml").await.status, 404);
     assert_eq!(server.get("/assets/..%2f..%2fpackage.json").await.status, 404);
     let post = server

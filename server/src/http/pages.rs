@@ -145,8 +145,22 @@ pub(super) async fn page(request: Request) -> Response {
     match FILES.get(if is_client_page { INDEX } else { path }) {
         Some(file) => file.response(request.headers()),
         None if is_client_page => html(StatusCode::OK, NOT_BUILT),
-        None => html(StatusCode::NOT_FOUND, NOT_FOUND),
+        None => missing(path, request.headers()),
     }
+}
+
+/// What is not there. People who mistype an address get the client's own page for that, in their language; programs get a sentence.
+fn missing(path: &str, asked: &HeaderMap) -> Response {
+    let is_for_programs = path.starts_with("assets/") || path.starts_with("api/");
+    let Some(index) = FILES.get(INDEX).filter(|_| !is_for_programs) else {
+        return html(StatusCode::NOT_FOUND, NOT_FOUND);
+    };
+    // Whatever the browser has kept, it is not the page of this address.
+    let mut asked = asked.clone();
+    asked.remove(header::IF_NONE_MATCH);
+    let mut response = index.response(&asked);
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 fn html(status: StatusCode, page: &'static str) -> Response {
