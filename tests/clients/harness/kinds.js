@@ -112,13 +112,12 @@ class HocuspocusClient extends Client {
   }
 
   /**
-   * What the provider itself says, `unsyncedChanges === 0`, and what it leaves out. Its count starts again at 1 when it reconnects, although
-   * it then also sends the edits that it kept in a queue, and may still gather others for a batch: it can reach 0 too early, and in
+   * What the provider itself says, `unsyncedChanges === 0`, and a count of its messages on the line. The provider's own count starts again at 1
+   * when it reconnects, although it then also sends the edits that it kept in a queue or for a batch: it can reach 0 too early, and in
    * version 2 it falls below.
    */
   get saved () {
-    const gathering = this.provider.pendingUpdates?.length ?? 0
-    return this.synced && this.provider.unsyncedChanges <= 0 && gathering === 0 && this.unacknowledged === 0
+    return this.synced && this.provider.unsyncedChanges <= 0 && this.unacknowledged === 0
   }
 
   /**

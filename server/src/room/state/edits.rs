@@ -160,7 +160,7 @@ impl Room {
     pub(super) fn update(&mut self, now: Now, id: PeerId, update: Bytes, kind: Kind) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.scope == Scope::ReadOnly {
-            self.update_of_reader(id, &update, kind);
+            self.update_of_reader(now, id, &update, kind);
             return;
         }
         let mut answers = 1;
@@ -246,7 +246,7 @@ impl Room {
         }
     }
 
-    fn update_of_reader(&mut self, id: PeerId, update: &Bytes, kind: Kind) {
+    fn update_of_reader(&mut self, now: Now, id: PeerId, update: &Bytes, kind: Kind) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let dialect = peer.dialect;
         // What it brings stays with it, unless it is here already.
@@ -256,12 +256,23 @@ impl Room {
         }
         let adds_nothing =
             kind == Kind::FullSync && self.is_loaded() && self.document.knows(update);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         match (dialect, kind) {
             _ if adds_nothing => {
-                let answers =
-                    1 + self.peers.get_mut(&id).map_or(0, |peer| std::mem::take(&mut peer.owed));
-                self.send(id, ToPeer::Applied(answers));
-                self.handed_in(id);
+                let (principal, owed) = (peer.principal.clone(), std::mem::take(&mut peer.owed));
+                let (update, since) = (update.clone(), now.mono);
+                let offer = Offer { peer: id, principal, update, answers: 1 + owed, since };
+                // What is known may still be on its way to the store: the answer waits in line with it.
+                match self.document.admit(&offer.update, &mut Anyone) {
+                    Ok(Admitted { measured, news }) => {
+                        let part = Part { offer, measured, news, comes_back: false };
+                        self.edits.push(Waiting::Edit(part));
+                        self.handed_in(id);
+                    }
+                    Err(refusal) => {
+                        self.refuse(id, 1 + owed, refusal_name(&refusal), describe(&refusal));
+                    }
+                }
             }
             // A reader that offers what it has: nothing is taken, nothing is wrong.
             (Dialect::YWebsocket, Kind::FullSync) => {}

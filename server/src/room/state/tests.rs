@@ -533,3 +533,18 @@ fn an_edit_the_engine_cannot_apply_is_voided_refused_and_everyone_else_goes_on()
     reader.apply(&again.room.document().state());
     assert_eq!(reader.text(), client.text());
 }
+
+#[test]
+fn a_reader_that_offers_what_is_still_in_flight_is_answered_when_that_is_durable() {
+    let (mut script, client) = (Script::open(), Client::new(7));
+    script.live(A, Dialect::Hocuspocus);
+    script.join(B, Dialect::Hocuspocus, Scope::ReadOnly);
+    script.step(Event::Received(B, FromPeer::SyncStep1(StateVector::default())));
+    script.send(A, &client.type_text("hello"));
+    script.out.clear();
+    script.step(Event::Received(B, FromPeer::SyncStep2(client.everything())));
+    assert!(script.to(B).is_empty(), "it is not durable yet");
+    script.stored();
+    assert!(script.to(B).contains(&ToPeer::Applied(1)));
+    assert!(script.asked.is_none(), "nothing of the reader is stored");
+}
