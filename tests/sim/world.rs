@@ -15,7 +15,7 @@ use commonplace::room::event::{
 };
 use commonplace::room::state::Room;
 use commonplace::store::sim::SimDisk;
-use commonplace::store::{EntryId, LogName, Position, Snapshot, StoreError};
+use commonplace::store::{Bookmark, EntryId, LogName, Position, Snapshot, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
@@ -334,7 +334,7 @@ impl World {
     fn move_store(&mut self) -> Result<(), String> {
         let Some(host) = &mut self.host else { return Ok(()) };
         if let Some(after) = host.read.take() {
-            let page = self.disk.read_now(&self.log, after);
+            let page = self.disk.read_now(&self.log, Bookmark::at(after));
             self.step(Event::Read(page))?;
             return self.let_in();
         }
@@ -357,8 +357,9 @@ impl World {
         if let Some((covers, state)) = host.compact.take() {
             let outcome = match reload_check(&state) {
                 Ok(()) => {
-                    let stored =
-                        self.disk.compact_now(&self.log, Snapshot { covers, bytes: state });
+                    let stored = self
+                        .disk
+                        .compact_now(&self.log, Snapshot { covers, last: None, bytes: state });
                     stored
                         .and_then(|()| self.disk.sync_now())
                         .map(|()| covers)

@@ -1,7 +1,7 @@
 //! How does a test speak to a store of its own?
 
 use bytes::Bytes;
-use commonplace::store::{EntryId, LogName, Position, Store};
+use commonplace::store::{Bookmark, EntryId, LogName, Position, Store};
 
 /// The log of this name.
 ///
@@ -34,7 +34,7 @@ pub async fn all(store: &dyn Store, log: &LogName, after: u64) -> Vec<(u64, Vec<
     let mut found = Vec::new();
     let mut after = Position(after);
     loop {
-        let page = store.read(log, after).await.expect("the log can be read");
+        let page = store.read(log, Bookmark::at(after)).await.expect("the log can be read");
         found.extend(page.entries.iter().map(|entry| (entry.position.0, entry.bytes.to_vec())));
         match page.entries.last() {
             Some(last) if page.more => after = last.position,

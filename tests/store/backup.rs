@@ -7,7 +7,7 @@ use commonplace::backup::{
     restore, verify,
 };
 use commonplace::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use commonplace::store::{Position, Snapshot, Store, StoreError};
+use commonplace::store::{Bookmark, Position, Snapshot, Store, StoreError};
 use commonplace_tests::logs::{all, fresh, name, put};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,10 @@ async fn started() -> (TempDir, Arc<SqliteStore>) {
         put(&*store, &name("note/b"), vec![n; 10]).await;
     }
     store
-        .compact(&name("note/a"), Snapshot { covers: Position(40), bytes: "state".into() })
+        .compact(
+            &name("note/a"),
+            Snapshot { covers: Position(40), last: None, bytes: "state".into() },
+        )
         .await
         .unwrap();
     store.put_blob(&name("blob"), vec![5; 100_000].into()).await.unwrap();
@@ -113,7 +116,13 @@ async fn a_restored_directory_serves_what_was_backed_up() {
         all(&*store, &name("note/b"), 0).await[..50]
     );
     assert_eq!(
-        second.read(&name("note/a"), Position(0)).await.unwrap().snapshot.unwrap().bytes,
+        second
+            .read(&name("note/a"), Bookmark::at(Position(0)))
+            .await
+            .unwrap()
+            .snapshot
+            .unwrap()
+            .bytes,
         "state"
     );
     assert_eq!(second.get_blob(&name("blob")).await.unwrap().unwrap().len(), 100_000);

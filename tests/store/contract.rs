@@ -4,14 +4,14 @@ use crate::bench::{Bench, SimBench};
 use bytes::Bytes;
 use commonplace::store::sim::SimStore;
 use commonplace::store::{
-    EntryId, KEPT_SNAPSHOTS, MAX_ENTRY, Page, Position, READ_PAGE_BYTES, REMEMBERED_IDS, Snapshot,
-    Store, StoreError,
+    Bookmark, EntryId, Expect, KEPT_SNAPSHOTS, MAX_ENTRY, Page, Position, READ_PAGE_BYTES,
+    REMEMBERED_IDS, Snapshot, Store, StoreError,
 };
 use commonplace_tests::logs::{all, fresh, name, put};
 use std::sync::Arc;
 
 fn snapshot(covers: u64, bytes: &'static str) -> Snapshot {
-    Snapshot { covers: Position(covers), bytes: Bytes::from_static(bytes.as_bytes()) }
+    Snapshot { covers: Position(covers), last: None, bytes: Bytes::from_static(bytes.as_bytes()) }
 }
 
 /// Entries "1", "2" … up to `count`.
@@ -38,7 +38,8 @@ pub(crate) async fn s2_positions_are_dense(bench: &dyn Bench) {
     let store = bench.store();
     numbered(&*store, "a", 20).await;
     numbered(&*store, "b", 3).await;
-    let refused = store.append(&name("a"), Some(Position(3)), fresh(), Bytes::new()).await;
+    let refused =
+        store.append(&name("a"), Some(Expect::Head(Position(3))), fresh(), Bytes::new()).await;
     assert_eq!(refused, Err(StoreError::Conflict { head: Position(20) }));
     assert_eq!(put(&*store, &name("a"), "21").await, Position(21));
     assert_eq!(all(&*store, &name("a"), 0).await, expected(1, 21));
@@ -48,7 +49,7 @@ pub(crate) async fn s3_expected_must_be_the_head(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("ledger");
     let append = async |at, text: &'static str| {
-        store.append(&log, Some(Position(at)), fresh(), text.into()).await
+        store.append(&log, Some(Expect::Head(Position(at))), fresh(), text.into()).await
     };
     assert_eq!(append(1, "too far").await, Err(StoreError::Conflict { head: Position(0) }));
     assert_eq!(append(0, "1").await, Ok(Position(1)));
@@ -56,7 +57,8 @@ pub(crate) async fn s3_expected_must_be_the_head(bench: &dyn Bench) {
     assert_eq!(append(1, "2").await, Ok(Position(2)));
     assert_eq!(all(&*store, &log, 0).await, expected(1, 2));
     // Of many who decide on the same state exactly one is right.
-    let racers = (0..16).map(|_| store.append(&log, Some(Position(2)), fresh(), "3".into()));
+    let racers =
+        (0..16).map(|_| store.append(&log, Some(Expect::Head(Position(2))), fresh(), "3".into()));
     let results = futures_util::future::join_all(racers).await;
     assert_eq!(results.iter().filter(|result| **result == Ok(Position(3))).count(), 1);
     assert_eq!(
@@ -79,8 +81,14 @@ pub(crate) async fn s4_a_repeated_append_is_written_once(bench: &dyn Bench) {
     assert_eq!(store.append(&log, None, id, "1".into()).await, Ok(Position(1)));
     // The retry of a conditional append finds its first success, not a conflict with itself.
     let id = EntryId(43);
-    assert_eq!(store.append(&log, Some(Position(30)), id, "31".into()).await, Ok(Position(31)));
-    assert_eq!(store.append(&log, Some(Position(30)), id, "31".into()).await, Ok(Position(31)));
+    assert_eq!(
+        store.append(&log, Some(Expect::Head(Position(30))), id, "31".into()).await,
+        Ok(Position(31))
+    );
+    assert_eq!(
+        store.append(&log, Some(Expect::Head(Position(30))), id, "31".into()).await,
+        Ok(Position(31))
+    );
     // Ids belong to a log.
     assert_eq!(store.append(&name("b"), None, id, "1".into()).await, Ok(Position(1)));
     // Two attempts at once.
@@ -111,13 +119,13 @@ pub(crate) async fn s4_ids_are_remembered_across_compaction(bench: &dyn Bench) {
         numbered_after(&*store, "a", head + 1, head + 100).await;
         head += 100;
         store
-            .compact(&log, Snapshot { covers: Position(head), bytes: "state".into() })
+            .compact(&log, Snapshot { covers: Position(head), last: None, bytes: "state".into() })
             .await
             .unwrap();
     }
     assert!(head < REMEMBERED_IDS as u64);
     assert!(
-        store.read(&log, Position::START).await.unwrap().snapshot.is_some(),
+        store.read(&log, Bookmark::START).await.unwrap().snapshot.is_some(),
         "entry 1 itself is gone"
     );
     assert_eq!(store.append(&log, None, id, "1".into()).await, Ok(Position(1)));
@@ -131,8 +139,10 @@ pub(crate) async fn s5_a_refusal_writes_nothing(bench: &dyn Bench) {
         store.append(&log, None, fresh(), large).await,
         Err(StoreError::TooLarge(MAX_ENTRY + 1))
     );
-    assert!(store.append(&log, Some(Position(9)), fresh(), "x".into()).await.is_err());
-    assert_eq!(store.read(&log, Position::START).await, Ok(Page::default()));
+    assert!(
+        store.append(&log, Some(Expect::Head(Position(9))), fresh(), "x".into()).await.is_err()
+    );
+    assert_eq!(store.read(&log, Bookmark::START).await, Ok(Page::default()));
     assert_eq!(store.list("", None, 10).await, Ok(Vec::new()));
     store.quarantine(&log, "why").await.unwrap();
     assert!(store.append(&log, None, EntryId(5), "x".into()).await.is_err());
@@ -145,14 +155,14 @@ pub(crate) async fn s5_a_refusal_writes_nothing(bench: &dyn Bench) {
 pub(crate) async fn s6_reads_have_no_holes(bench: &dyn Bench) {
     let store = bench.store();
     let log = name("a");
-    assert_eq!(store.read(&log, Position::START).await, Ok(Page::default()));
+    assert_eq!(store.read(&log, Bookmark::START).await, Ok(Page::default()));
     numbered(&*store, "a", 10).await;
     for after in 0..=10 {
-        let page = store.read(&log, Position(after)).await.unwrap();
+        let page = store.read(&log, Bookmark::at(Position(after))).await.unwrap();
         assert_eq!((page.snapshot, page.more), (None, false));
         assert_eq!(all(&*store, &log, after).await, expected(after + 1, 10));
     }
-    assert_eq!(store.read(&log, Position(99)).await, Ok(Page::default()));
+    assert_eq!(store.read(&log, Bookmark::at(Position(99))).await, Ok(Page::default()));
 }
 
 pub(crate) async fn s6_a_trimmed_reader_gets_the_snapshot(bench: &dyn Bench) {
@@ -161,13 +171,13 @@ pub(crate) async fn s6_a_trimmed_reader_gets_the_snapshot(bench: &dyn Bench) {
     numbered(&*store, "a", 10).await;
     store.compact(&log, snapshot(6, "one to six")).await.unwrap();
     for after in 0..=5 {
-        let page = store.read(&log, Position(after)).await.unwrap();
+        let page = store.read(&log, Bookmark::at(Position(after))).await.unwrap();
         assert_eq!(page.snapshot, Some(snapshot(6, "one to six")), "after {after}");
         assert_eq!(all(&*store, &log, after).await, expected(7, 10));
     }
     for after in 6..=10 {
         assert_eq!(
-            store.read(&log, Position(after)).await.unwrap().snapshot,
+            store.read(&log, Bookmark::at(Position(after))).await.unwrap().snapshot,
             None,
             "after {after}"
         );
@@ -175,10 +185,10 @@ pub(crate) async fn s6_a_trimmed_reader_gets_the_snapshot(bench: &dyn Bench) {
     }
     // The second snapshot trims nothing yet (S9): who is past the first goes on with entries, who is before it gets the newest.
     store.compact(&log, snapshot(9, "one to nine")).await.unwrap();
-    assert_eq!(store.read(&log, Position(6)).await.unwrap().snapshot, None);
+    assert_eq!(store.read(&log, Bookmark::at(Position(6))).await.unwrap().snapshot, None);
     assert_eq!(all(&*store, &log, 6).await, expected(7, 10));
     assert_eq!(
-        store.read(&log, Position(0)).await.unwrap().snapshot,
+        store.read(&log, Bookmark::at(Position(0))).await.unwrap().snapshot,
         Some(snapshot(9, "one to nine"))
     );
     assert_eq!(all(&*store, &log, 0).await, expected(10, 10));
@@ -194,7 +204,7 @@ pub(crate) async fn s7_pages_are_bounded(bench: &dyn Bench) {
     let mut after = Position::START;
     let mut pages = Vec::new();
     loop {
-        let page = store.read(&log, after).await.unwrap();
+        let page = store.read(&log, Bookmark::at(after)).await.unwrap();
         assert!(
             page.entries.len() == 1
                 || page.entries.iter().map(|e| e.bytes.len()).sum::<usize>() <= READ_PAGE_BYTES
@@ -228,7 +238,7 @@ pub(crate) async fn s8_compaction_is_fenced(bench: &dyn Bench) {
         store.compact(&log, snapshot(7, "late")).await,
         Err(StoreError::Stale { newest: Position(8) })
     );
-    let page = store.read(&log, Position::START).await.unwrap();
+    let page = store.read(&log, Bookmark::START).await.unwrap();
     assert_eq!(page.snapshot, Some(snapshot(8, "eight")));
     assert_eq!(all(&*store, &log, 0).await, expected(9, 10));
     // Many at once: whoever wins, the newest stays and nothing is lost.
@@ -236,17 +246,22 @@ pub(crate) async fn s8_compaction_is_fenced(bench: &dyn Bench) {
         let store = &store;
         let bytes = Bytes::from(covers.to_string());
         let log = log.clone();
-        async move { store.compact(&log, Snapshot { covers: Position(covers), bytes }).await }
+        async move {
+            store.compact(&log, Snapshot { covers: Position(covers), last: None, bytes }).await
+        }
     });
     for result in futures_util::future::join_all(racers).await {
         assert!(matches!(result, Ok(()) | Err(StoreError::Stale { .. })), "{result:?}");
     }
-    assert_eq!(store.read(&log, Position::START).await.unwrap().snapshot, Some(snapshot(10, "10")));
+    assert_eq!(store.read(&log, Bookmark::START).await.unwrap().snapshot, Some(snapshot(10, "10")));
     // Large snapshots come back as they were.
     let large = Bytes::from((0..3_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
     put(&*store, &log, "11").await;
-    store.compact(&log, Snapshot { covers: Position(11), bytes: large.clone() }).await.unwrap();
-    assert_eq!(store.read(&log, Position::START).await.unwrap().snapshot.unwrap().bytes, large);
+    store
+        .compact(&log, Snapshot { covers: Position(11), last: None, bytes: large.clone() })
+        .await
+        .unwrap();
+    assert_eq!(store.read(&log, Bookmark::START).await.unwrap().snapshot.unwrap().bytes, large);
 }
 
 pub(crate) async fn s8_a_snapshot_for_the_same_place_replaces(bench: &dyn Bench) {
@@ -257,7 +272,7 @@ pub(crate) async fn s8_a_snapshot_for_the_same_place_replaces(bench: &dyn Bench)
     bench.damage_snapshot(&log, 3);
     store.compact(&log, snapshot(3, "again")).await.unwrap();
     assert_eq!(
-        store.read(&log, Position::START).await.unwrap().snapshot,
+        store.read(&log, Bookmark::START).await.unwrap().snapshot,
         Some(snapshot(3, "again"))
     );
 }
@@ -268,14 +283,17 @@ pub(crate) async fn s9_a_damaged_snapshot_falls_back(bench: &dyn Bench) {
     numbered(&*store, "a", 60).await;
     for covers in [10, 20, 30, 40, 50] {
         let bytes = Bytes::from(format!("state at {covers}"));
-        store.compact(&log, Snapshot { covers: Position(covers), bytes }).await.unwrap();
+        store
+            .compact(&log, Snapshot { covers: Position(covers), last: None, bytes })
+            .await
+            .unwrap();
     }
     // Three generations stay: 30, 40, 50, and the entries since 30.
     for (hurt, left) in [(None, 50), (Some(50), 40), (Some(40), 30)] {
         if let Some(hurt) = hurt {
             bench.damage_snapshot(&log, hurt);
         }
-        let page = store.read(&log, Position::START).await.unwrap();
+        let page = store.read(&log, Bookmark::START).await.unwrap();
         assert_eq!(page.snapshot.unwrap().bytes, format!("state at {left}"));
         assert_eq!(all(&*store, &log, 0).await, expected(left + 1, 60));
     }
@@ -287,8 +305,8 @@ pub(crate) async fn s9_without_any_snapshot_the_log_is_set_aside(bench: &dyn Ben
     numbered(&*store, "a", 5).await;
     store.compact(&log, snapshot(4, "four")).await.unwrap();
     bench.damage_snapshot(&log, 4);
-    assert!(matches!(store.read(&log, Position::START).await, Err(StoreError::Corrupt(_))));
-    assert!(matches!(store.read(&log, Position::START).await, Err(StoreError::Quarantined(_))));
+    assert!(matches!(store.read(&log, Bookmark::START).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(store.read(&log, Bookmark::START).await, Err(StoreError::Quarantined(_))));
     let raw = store.read_raw(&log).await.unwrap();
     assert_eq!(
         raw.iter()
@@ -303,7 +321,10 @@ pub(crate) async fn s10_a_damaged_entry_sets_only_its_log_aside(bench: &dyn Benc
     numbered(&*store, "hurt", 5).await;
     numbered(&*store, "well", 5).await;
     bench.damage_entry(&name("hurt"), 3);
-    assert!(matches!(store.read(&name("hurt"), Position(1)).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(
+        store.read(&name("hurt"), Bookmark::at(Position(1))).await,
+        Err(StoreError::Corrupt(_))
+    ));
     let refused = store.append(&name("hurt"), None, fresh(), "x".into()).await;
     assert!(matches!(refused, Err(StoreError::Quarantined(_))), "{refused:?}");
     let listed = store.list("hurt", None, 9).await.unwrap();
@@ -317,7 +338,7 @@ pub(crate) async fn s10_a_damaged_entry_sets_only_its_log_aside(bench: &dyn Benc
     drop(store);
     let store = bench.restarted();
     assert!(matches!(
-        store.read(&name("hurt"), Position::START).await,
+        store.read(&name("hurt"), Bookmark::START).await,
         Err(StoreError::Quarantined(_))
     ));
 }
@@ -330,7 +351,7 @@ pub(crate) async fn s11_quarantine_and_release(bench: &dyn Bench) {
     store.quarantine(&log, "a later reason").await.unwrap();
     let aside = StoreError::Quarantined("the reason".into());
     assert_eq!(store.append(&log, None, fresh(), "x".into()).await, Err(aside.clone()));
-    assert_eq!(store.read(&log, Position::START).await, Err(aside.clone()));
+    assert_eq!(store.read(&log, Bookmark::START).await, Err(aside.clone()));
     assert_eq!(store.compact(&log, snapshot(2, "x")).await, Err(aside));
     let raw: Vec<_> = store
         .read_raw(&log)
@@ -358,7 +379,7 @@ pub(crate) async fn s12_delete_is_complete(bench: &dyn Bench) {
     store.append(&log, None, EntryId(5), "x".into()).await.unwrap();
     store.quarantine(&log, "why").await.unwrap();
     store.delete(&log).await.unwrap();
-    assert_eq!(store.read(&log, Position::START).await, Ok(Page::default()));
+    assert_eq!(store.read(&log, Bookmark::START).await, Ok(Page::default()));
     assert_eq!(store.read_raw(&log).await, Ok(Vec::new()));
     assert_eq!(store.list("", None, 9).await.unwrap().len(), 1);
     store.delete(&log).await.unwrap();
@@ -459,20 +480,65 @@ pub(crate) async fn s16_follow_hears_other_instances() {
     let two = one.another_instance();
     let log = name("a");
     put(&*one, &log, "own").await;
+    let seen = end(&one.read(&log, Bookmark::START).await.unwrap());
     let follower = {
         let one = Arc::clone(&one);
         let log = log.clone();
-        async move { one.follow(&log).await }
+        async move { one.follow(&log, seen).await }
     };
     let mut follower = std::pin::pin!(follower);
     assert!(futures_util::poll!(&mut follower).is_pending(), "one's own appends are no news");
     put(&two, &name("other"), "x").await;
     assert!(futures_util::poll!(&mut follower).is_pending());
     put(&two, &log, "news").await;
-    assert_eq!(follower.await, Position(2));
+    follower.await;
     // A hint that comes while nobody listens is not lost.
+    let seen = end(&one.read(&log, Bookmark::START).await.unwrap());
     put(&two, &log, "more news").await;
-    assert_eq!(one.follow(&log).await, Position(3));
+    one.follow(&log, seen).await;
+}
+
+/// The place after a page.
+fn end(page: &Page) -> Bookmark {
+    let snapshot = page.snapshot.as_ref();
+    let from = snapshot.map(|kept| Bookmark { position: kept.covers, id: kept.last });
+    let last = page.entries.last();
+    last.map(|entry| Bookmark { position: entry.position, id: entry.id })
+        .or(from)
+        .unwrap_or_default()
+}
+
+pub(crate) async fn s18_a_log_that_went_back_is_noticed() {
+    let store = SimStore::new(1);
+    let log = name("a");
+    for text in ["1", "2", "3"] {
+        put(&store, &log, text).await;
+    }
+    let page = store.read(&log, Bookmark::START).await.unwrap();
+    let (second, third) = (
+        Bookmark { position: Position(2), id: page.entries[1].id },
+        Bookmark { position: Position(3), id: page.entries[2].id },
+    );
+    store.disk().rewind_now(&log, Position(2));
+    let rewound = Err(StoreError::Rewound { head: Position(2) });
+    assert_eq!(store.read(&log, third).await, rewound.clone().map(|()| Page::default()));
+    let append = |seen, text: &'static str| {
+        store.append(&log, Some(Expect::Seen(seen)), fresh(), text.into())
+    };
+    assert_eq!(append(third, "4").await, rewound.map(|()| Position::START));
+    assert_eq!(append(second, "another 3").await, Ok(Position(3)));
+    // Now there is an entry in that place, and it is another one.
+    let rewound = Err(StoreError::Rewound { head: Position(3) });
+    assert_eq!(append(third, "4").await, rewound.clone().map(|()| Position::START));
+    assert_eq!(store.read(&log, third).await, rewound.clone().map(|()| Page::default()));
+    let of_the_past = Snapshot { covers: Position(3), last: third.id, bytes: "old".into() };
+    assert_eq!(store.compact(&log, of_the_past).await, rewound);
+    let mut follower = std::pin::pin!(store.follow(&log, third));
+    assert!(futures_util::poll!(&mut follower).is_ready());
+    // Others' appends are no reason to worry.
+    let seen = end(&store.read(&log, second).await.unwrap());
+    put(&store, &log, "4").await;
+    assert_eq!(append(seen, "5").await, Ok(Position(5)));
 }
 
 pub(crate) async fn recent_logs_come_first(bench: &dyn Bench) {
@@ -495,7 +561,7 @@ pub(crate) async fn closing_refuses_what_comes_after(bench: &dyn Bench) {
         store.append(&name("a"), None, fresh(), "x".into()).await,
         Err(StoreError::Away(_))
     ));
-    assert!(matches!(store.read(&name("a"), Position::START).await, Err(StoreError::Away(_))));
+    assert!(matches!(store.read(&name("a"), Bookmark::START).await, Err(StoreError::Away(_))));
     assert!(store.health().is_err());
     store.close().await;
 }
@@ -517,13 +583,13 @@ fn crashes_of_the_simulated_disk_keep_what_was_synced() {
         assert_eq!(disk.unsynced(), 5);
         let gone = disk.crash() as u64;
         (lost, kept) = (lost + gone, kept + 5 - gone);
-        let page = disk.read_now(&log, Position::START).unwrap();
+        let page = disk.read_now(&log, Bookmark::START).unwrap();
         let found: Vec<_> = page.entries.iter().map(|entry| entry.bytes.clone()).collect();
         let whole: Vec<_> = (1..=10 - gone).map(|n| Bytes::from(format!("entry {n}"))).collect();
         assert_eq!(found, whole, "seed {seed}");
         // Retries of what was lost are written, retries of what survived are not.
         (6..=10).for_each(|n| put(&mut disk, n));
-        assert_eq!(disk.head_now(&log), Position(10), "seed {seed}");
+        assert_eq!(disk.head_now(&log).position, Position(10), "seed {seed}");
         drop(bench);
     }
     assert!(lost > 300 && kept > 300, "crashes lose some and keep some: {lost} {kept}");
@@ -540,23 +606,23 @@ fn the_simulated_disk_fails_as_asked() {
     assert_eq!(put(&mut disk), Ok(Position(1)));
     disk.faults.full = true;
     assert_eq!(put(&mut disk), Err(StoreError::Full));
-    assert_eq!(disk.read_now(&log, Position::START).unwrap().entries.len(), 1);
+    assert_eq!(disk.read_now(&log, Bookmark::START).unwrap().entries.len(), 1);
     disk.faults.full = false;
     disk.faults.fail_at = Some(disk.calls() + 2);
     assert_eq!(put(&mut disk), Ok(Position(2)));
     assert!(matches!(put(&mut disk), Err(StoreError::Away(_))));
     for wrote in [false, true] {
         disk.faults.unknown_next = Some(wrote);
-        let before = disk.head_now(&log);
+        let before = disk.head_now(&log).position;
         assert_eq!(put(&mut disk), Err(StoreError::Unknown));
-        assert_eq!(disk.head_now(&log) > before, wrote);
+        assert_eq!(disk.head_now(&log).position > before, wrote);
     }
     disk.faults.sync_fails = true;
     assert_eq!(disk.sync_now(), Err(StoreError::Unknown));
     disk.faults.sync_fails = false;
     disk.sync_now().unwrap();
     assert_eq!(disk.step_back(&log, 2), 2);
-    assert_eq!(disk.head_now(&log), Position(1));
+    assert_eq!(disk.head_now(&log).position, Position(1));
     disk.faults.away = true;
-    assert!(matches!(disk.read_now(&log, Position::START), Err(StoreError::Away(_))));
+    assert!(matches!(disk.read_now(&log, Bookmark::START), Err(StoreError::Away(_))));
 }

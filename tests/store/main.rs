@@ -65,6 +65,11 @@ every_clause!(on_sqlite, SqliteBench);
 every_clause!(on_simulated, SimBench);
 
 #[tokio::test]
+async fn s18_on_simulated() {
+    contract::s18_a_log_that_went_back_is_noticed().await;
+}
+
+#[tokio::test]
 async fn s16_follow_on_simulated() {
     contract::s16_follow_hears_other_instances().await;
 }

@@ -3,7 +3,7 @@
 use crate::bench::raw;
 use bytes::Bytes;
 use commonplace::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use commonplace::store::{LogName, Position, Snapshot, Store, StoreError};
+use commonplace::store::{Bookmark, LogName, Position, Snapshot, Store, StoreError};
 use commonplace_tests::logs::{all, name, put};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -37,12 +37,12 @@ struct Content {
 }
 
 async fn content(store: &dyn Store, log: &LogName) -> Result<Content, StoreError> {
-    let first = store.read(log, Position::START).await?;
+    let first = store.read(log, Bookmark::START).await?;
     let mut entries: Vec<_> =
         first.entries.iter().map(|entry| (entry.position.0, entry.bytes.to_vec())).collect();
     let mut more = first.more;
     while more {
-        let page = store.read(log, Position(entries.last().unwrap().0)).await?;
+        let page = store.read(log, Bookmark::at(Position(entries.last().unwrap().0))).await?;
         entries.extend(page.entries.iter().map(|entry| (entry.position.0, entry.bytes.to_vec())));
         more = page.more;
     }
@@ -66,7 +66,10 @@ async fn filled() -> (TempDir, Vec<(LogName, Content)>) {
         }
         for covers in (8..(n as u64).min(30)).step_by(7) {
             store
-                .compact(log, Snapshot { covers: Position(covers), bytes: noise(n * 400) })
+                .compact(
+                    log,
+                    Snapshot { covers: Position(covers), last: None, bytes: noise(n * 400) },
+                )
                 .await
                 .unwrap();
         }
@@ -179,7 +182,7 @@ async fn a_missing_entry_is_noticed_wherever_it_was() {
         }
         let sql = "DELETE FROM entries WHERE position = ?1 AND log = (SELECT id FROM logs WHERE name = ?2)";
         assert_eq!(raw(dir.path()).execute(sql, (gone as i64, log.as_str())).unwrap(), 1);
-        let found = store.read(&log, Position::START).await;
+        let found = store.read(&log, Bookmark::START).await;
         assert_eq!(found, Err(StoreError::Corrupt(format!("entry {gone} is missing"))));
         let records = store.read_raw(&log).await.unwrap();
         let damaged: Vec<u64> =
@@ -327,7 +330,10 @@ async fn erased_words_are_gone_from_the_files() {
         put(&*store, &name("b"), vec![n; 100]).await;
     }
     store
-        .compact(&name("a"), Snapshot { covers: Position(9), bytes: secret.repeat(1000).into() })
+        .compact(
+            &name("a"),
+            Snapshot { covers: Position(9), last: None, bytes: secret.repeat(1000).into() },
+        )
         .await
         .unwrap();
     let found = |dir: &Path| {

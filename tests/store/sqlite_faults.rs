@@ -3,7 +3,7 @@
 use crate::bench::reopen;
 use bytes::Bytes;
 use commonplace::store::sqlite::{FaultPoint, SqliteOptions, SqliteStore};
-use commonplace::store::{LogName, Position, Snapshot, Store, StoreError};
+use commonplace::store::{Bookmark, LogName, Position, Snapshot, Store, StoreError};
 use commonplace_tests::logs::{all, fresh, name, put};
 use commonplace_tests::patiently;
 use futures_util::FutureExt;
@@ -64,7 +64,8 @@ async fn fails_at(n: u64) {
                 }
             }
             if round % 4 == 0 {
-                let snapshot = Snapshot { covers: Position(round - 2), bytes: "state".into() };
+                let snapshot =
+                    Snapshot { covers: Position(round - 2), last: None, bytes: "state".into() };
                 // It may fail on the way, or have failed without a word while it swept.
                 if let Err(error) = store.compact(&logs[0], snapshot).await {
                     break 'failed error;
@@ -87,7 +88,7 @@ async fn fails_at(n: u64) {
     let store = reopen(dir.path(), SqliteOptions::default());
     for log in &logs {
         let acknowledged = acknowledged.get(log).copied().unwrap_or(0);
-        let page = store.read(log, Position::START).await.unwrap();
+        let page = store.read(log, Bookmark::START).await.unwrap();
         let first = page.snapshot.map_or(0, |snapshot| snapshot.covers.0);
         let found: Vec<_> =
             page.entries.iter().map(|entry| (entry.position.0, entry.bytes.clone())).collect();
@@ -130,7 +131,7 @@ async fn after_a_failure_every_write_is_refused_at_once_and_the_disk_is_left_alo
         let away = StoreError::Away(reason);
         assert_eq!(store.health(), Err(away.clone()));
         assert_eq!(append("late").await, Err(away.clone()));
-        let snapshot = Snapshot { covers: Position(1), bytes: "state".into() };
+        let snapshot = Snapshot { covers: Position(1), last: None, bytes: "state".into() };
         let refused = [
             store.compact(&log, snapshot).await,
             store.quarantine(&log, "late").await,
@@ -280,10 +281,10 @@ async fn a_log_that_crashed_the_server_twice_is_set_aside() {
     // A clean load in between makes a new start.
     open().loaded(&poisoned).await.unwrap();
     die_applying(dir.path(), &poisoned);
-    assert!(open().read(&poisoned, Position::START).await.is_ok());
+    assert!(open().read(&poisoned, Bookmark::START).await.is_ok());
     die_applying(dir.path(), &poisoned);
     let store = open();
-    let refused = store.read(&poisoned, Position::START).await;
+    let refused = store.read(&poisoned, Bookmark::START).await;
     assert_eq!(refused, Err(StoreError::Quarantined("it crashed the server twice".into())));
     assert_eq!(store.read_raw(&poisoned).await.unwrap().len(), 1);
     assert_eq!(all(&*store, &innocent, 0).await.len(), 1);
@@ -291,7 +292,7 @@ async fn a_log_that_crashed_the_server_twice_is_set_aside() {
     drop(store);
     die_applying(dir.path(), &poisoned);
     assert!(
-        open().read(&poisoned, Position::START).await.is_ok(),
+        open().read(&poisoned, Bookmark::START).await.is_ok(),
         "release begins with a clean record"
     );
 }

@@ -109,7 +109,7 @@ async fn s8_a_snapshot_of_a_log_that_was_deleted_meanwhile_is_not_taken_for_its_
     }
     let compact = {
         let (store, log) = (Arc::clone(&store), log.clone());
-        let snapshot = Snapshot { covers: Position(1), bytes: "old state".into() };
+        let snapshot = Snapshot { covers: Position(1), last: None, bytes: "old state".into() };
         tokio::task::spawn_blocking(move || {
             tokio::runtime::Handle::current().block_on(store.compact(&log, snapshot))
         })

@@ -155,9 +155,9 @@ fn content(name: &LogName, records: Vec<RawRecord>) -> LogContent {
     let mut content = LogContent { name: name.clone(), snapshots: Vec::new(), entries: Vec::new() };
     for RawRecord { position, is_snapshot, bytes, .. } in records {
         if is_snapshot {
-            content.snapshots.push(Snapshot { covers: position, bytes });
+            content.snapshots.push(Snapshot { covers: position, last: None, bytes });
         } else {
-            content.entries.push(Entry { position, bytes });
+            content.entries.push(Entry { position, id: None, bytes });
         }
     }
     content.snapshots.sort_by_key(|snapshot| snapshot.covers);

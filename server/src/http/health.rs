@@ -3,7 +3,6 @@
 use super::{Remote, refuse};
 use crate::Edge;
 use crate::config::is_loopback;
-use crate::store::Durability;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -17,10 +16,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// New clients are welcome. For a load balancer, and for people who wonder why nothing is saved.
 pub(super) async fn ready(State(edge): State<Arc<Edge>>) -> Response {
-    let durability = match edge.store.durability() {
-        Durability::Fsync => "fsync",
-        Durability::Memory => "memory",
-    };
+    let durability = edge.store.durability().to_string();
     let reason = if edge.tasks.is_stopping() {
         Some("the server is stopping".to_owned())
     } else {

@@ -17,7 +17,7 @@ use crate::outbox::Outbox;
 use crate::rooms::{JoinError, Seat};
 use crate::shutdown::Tasks;
 use crate::store::crash::CrashMarkers;
-use crate::store::{EntryId, LogName, Position, Snapshot, Store, StoreError};
+use crate::store::{Bookmark, EntryId, LogName, Position, Snapshot, Store, StoreError};
 use bytes::Bytes;
 use event::{CompactFailure, Dialect, Effect, Event, Join, Note, PeerId, Seating, ToPeer};
 use frames::Framer;
@@ -262,7 +262,9 @@ impl Carrier {
 
     fn read(&self, after: Position) {
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
-        self.work.push(Box::pin(async move { Event::Read(store.read(&log, after).await) }));
+        self.work.push(Box::pin(async move {
+            Event::Read(store.read(&log, Bookmark::at(after)).await)
+        }));
     }
 
     fn append(&mut self, number: u64, entry: Bytes) {
@@ -288,7 +290,7 @@ impl Carrier {
             let bytes = state.clone();
             let checked = tasks.spawn_blocking(move || document::reload_check(&state)).await;
             let outcome = match checked {
-                Ok(Ok(())) => match store.compact(&log, Snapshot { covers, bytes }).await {
+                Ok(Ok(())) => match store.compact(&log, Snapshot { covers, last: None, bytes }).await {
                     // Another compaction was faster: that is as good.
                     Ok(()) | Err(StoreError::Stale { .. }) => Ok(covers),
                     Err(error) => Err(CompactFailure::Store(error)),

@@ -5,10 +5,10 @@
 //!
 //! - **S1** `append` resolves `Ok` only when the entry is durable in the class the store reports by `durability`.
 //! - **S2** Positions of a log are dense: 1, 2, 3 … in the order of appends. `Position(0)` is "before the first".
-//! - **S3** With `expected`, `append` succeeds only if the log's head is exactly there, otherwise `Conflict` and nothing is written. The retry of an
+//! - **S3** With [`Expect::Head`], `append` succeeds only if the log's head is exactly there, otherwise `Conflict` and nothing is written. The retry of an
 //!   append that succeeded (S4) finds its success, not a conflict with itself.
 //! - **S4** An append repeated with the same `EntryId` (a retry whose first outcome was unknown) is written once and returns the
-//!   first position, as long as fewer than [`REMEMBERED_IDS`] entries have followed it in that log.
+//!   first position, as long as fewer than [`REMEMBERED_IDS`] entries have followed it in that log, and no longer than [`REMEMBERED_FOR`] ago.
 //! - **S5** An `Err` other than `Unknown` means that nothing was written and nothing will be.
 //! - **S6** `read(log, after)` returns what follows `after` in order, without a hole. If compaction has trimmed past `after`, the
 //!   newest snapshot is returned with the entries that follow it; entries are never silently missed. A log nobody has written is empty, not an error.
@@ -26,8 +26,13 @@
 //! - **S13** `list(prefix)` returns names in byte order, in pages.
 //! - **S14** Appends to different logs do not wait for each other's readers, and `read` never waits for an append in flight.
 //! - **S15** Blobs are put whole, read back whole, checked by checksum, and deleted. They are not logs: `list` does not name them.
-//! - **S16** `follow` yields the log's new head after appends by *other* instances, as a hint; the log stays the truth.
+//! - **S16** `follow` resolves when the log is known to be elsewhere than at the reader's bookmark because of *other* instances. It is a hint, and may
+//!   come late (at most [`FOLLOW_POLL`] plus the store's answer) or once too often; the log stays the truth.
 //! - **S17** `loaded` says that a log was read and applied without harm: what the store remembers of crashes with it is forgotten.
+//! - **S18** A store whose log can go back in time (a replica was promoted that lacked the last entries, an old file was put back) lets its readers
+//!   notice: a place in a log is known by the id of the entry that stands there. An append with [`Expect::Seen`], a read and a compaction compare
+//!   it in the same atomic step, and answer `Rewound` where another entry, or none, stands there; nothing is written then. A store that cannot
+//!   go back gives no ids and never says so.
 
 mod checksum;
 pub mod crash;
@@ -37,15 +42,26 @@ pub mod sqlite;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
+use std::time::Duration;
 
 /// How many recent entry ids a log remembers for S4: more than any instance has in flight for one log.
 pub const REMEMBERED_IDS: usize = 1024;
+
+/// S4: no caller tries the same append again for longer than this; its edits are its clients' again by then.
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+
+/// S16: a lost hint is noticed within this time. Short enough that two people on two instances hardly notice, and a thousand open logs cost two
+/// hundred small questions a second.
+pub const FOLLOW_POLL: Duration = Duration::from_secs(4);
 
 /// S7: one page of entries. Bytes.
 pub const READ_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// S9: how many generations of snapshots stay.
 pub const KEPT_SNAPSHOTS: usize = 3;
+
+/// An instance that has heard nothing from its store for so long stops serving: a right that was taken away elsewhere must not live on here.
+pub const OUT_OF_TOUCH: Duration = Duration::from_secs(10);
 
 /// The largest entry a store takes: a batch of an initial sync with its envelope. Bytes.
 pub const MAX_ENTRY: usize = 20 * 1024 * 1024;
@@ -105,15 +121,58 @@ impl Position {
     }
 }
 
-/// Names one append, so that a retry is written once (S4). Random, made by the caller.
+/// Names one append, so that a retry is written once (S4), and afterwards the entry, so that another one in its place is noticed (S18). Random,
+/// made by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EntryId(pub u128);
+
+/// A place in a log, and what stood there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bookmark {
+    /// The last entry read.
+    pub position: Position,
+    /// Its id. `None` where it is not known: anything may stand there.
+    pub id: Option<EntryId>,
+}
+
+impl Bookmark {
+    /// Before the first entry.
+    pub const START: Self = Self { position: Position::START, id: None };
+
+    /// A place where anything may stand.
+    #[must_use]
+    pub const fn at(position: Position) -> Self {
+        Self { position, id: None }
+    }
+}
+
+/// What an append wants to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The log's head, exactly (S3).
+    Head(Position),
+    /// What the caller has read so far is still there (S18); others may have appended since.
+    Seen(Bookmark),
+}
+
+impl Expect {
+    /// The head wanted by a caller that wants exactly one.
+    #[must_use]
+    pub const fn head(self) -> Option<Position> {
+        match self {
+            Self::Head(head) => Some(head),
+            Self::Seen(_) => None,
+        }
+    }
+}
 
 /// One stored entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Where it stands.
     pub position: Position,
+    /// What it was appended as, from stores that tell (S18).
+    pub id: Option<EntryId>,
     /// What the caller stored.
     pub bytes: Bytes,
 }
@@ -123,6 +182,8 @@ pub struct Entry {
 pub struct Snapshot {
     /// The last entry it contains.
     pub covers: Position,
+    /// The id of that entry, where it is known: a snapshot of a log that went back in time must not replace what others wrote since (S18).
+    pub last: Option<EntryId>,
     /// What the caller stored.
     pub bytes: Bytes,
 }
@@ -143,8 +204,20 @@ pub struct Page {
 pub enum Durability {
     /// On stable storage (fsync) before `Ok`.
     Fsync,
+    /// Taken by the primary and by so many of its replicas before `Ok`.
+    Replicated(u8),
     /// In memory only: gone with the process.
     Memory,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fsync => f.write_str("fsync"),
+            Self::Replicated(replicas) => write!(f, "replicated={replicas}"),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
 }
 
 /// Why an append, read or compaction did not happen.
@@ -165,6 +238,12 @@ pub enum StoreError {
     /// S8: the snapshot claims entries the log does not have.
     #[error("the log ends at {head:?}")]
     Ahead {
+        /// Where the log is now.
+        head: Position,
+    },
+    /// S18: another entry, or none, stands where the caller has read one: the log went back in time.
+    #[error("the log went back in time: it ends at {head:?}")]
+    Rewound {
         /// Where the log is now.
         head: Position,
     },
@@ -233,17 +312,22 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn durability(&self) -> Durability;
     /// Whether appends can be expected to succeed now; the reason when not. Readiness shows it.
     fn health(&self) -> Result<(), StoreError>;
-    /// Appends one entry (S1 to S5).
+    /// For how long the store has not answered at all. An instance that has lost touch for [`OUT_OF_TOUCH`] serves nobody any more: rights may have
+    /// changed meanwhile. `None` while it answers, and for stores in the same process.
+    fn out_of_touch(&self) -> Option<Duration> {
+        None
+    }
+    /// Appends one entry (S1 to S5, S18).
     async fn append(
         &self,
         log: &LogName,
-        expected: Option<Position>,
+        expected: Option<Expect>,
         id: EntryId,
         entry: Bytes,
     ) -> Result<Position, StoreError>;
-    /// Reads one page (S6, S7).
-    async fn read(&self, log: &LogName, after: Position) -> Result<Page, StoreError>;
-    /// Replaces entries by a snapshot (S8, S9).
+    /// Reads one page (S6, S7, S18).
+    async fn read(&self, log: &LogName, after: Bookmark) -> Result<Page, StoreError>;
+    /// Replaces entries by a snapshot (S8, S9, S18).
     async fn compact(&self, log: &LogName, snapshot: Snapshot) -> Result<(), StoreError>;
     /// Sets a log aside (S11).
     async fn quarantine(&self, log: &LogName, reason: &str) -> Result<(), StoreError>;
@@ -262,8 +346,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ) -> Result<Vec<LogInfo>, StoreError>;
     /// Logs with this prefix, most recently changed first, at most `limit`.
     async fn recent(&self, prefix: &str, limit: usize) -> Result<Vec<LogInfo>, StoreError>;
-    /// Resolves when another instance has appended to `log`, with its new head (S16). Pending for ever where there is only one instance.
-    async fn follow(&self, log: &LogName) -> Position;
+    /// Resolves when `log` is known to be elsewhere than at `seen` (S16). Pending for ever where there is only one instance.
+    async fn follow(&self, log: &LogName, seen: Bookmark);
     /// Stores a blob (S15).
     async fn put_blob(&self, name: &LogName, bytes: Bytes) -> Result<(), StoreError>;
     /// Reads a blob (S15).

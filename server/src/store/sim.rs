@@ -9,11 +9,11 @@ mod disk;
 pub use disk::{Faults, SimDisk};
 
 use super::{
-    Durability, EntryId, LogInfo, LogName, Page, Position, RawRecord, Snapshot, Store, StoreError,
+    Bookmark, Durability, EntryId, Expect, LogInfo, LogName, Page, Position, RawRecord, Snapshot,
+    Store, StoreError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -21,8 +21,6 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct SimStore {
     disk: Arc<Mutex<SimDisk>>,
-    /// Where this instance knows each log to be: what is beyond was appended by others (S16).
-    seen: Mutex<BTreeMap<LogName, Position>>,
     /// Changes with every append by any instance.
     changed: watch::Sender<u64>,
 }
@@ -37,32 +35,18 @@ impl SimStore {
     /// A store on a disk that was used before.
     #[must_use]
     pub fn on(disk: SimDisk) -> Self {
-        Self {
-            disk: Arc::new(Mutex::new(disk)),
-            seen: Mutex::new(BTreeMap::new()),
-            changed: watch::Sender::new(0),
-        }
+        Self { disk: Arc::new(Mutex::new(disk)), changed: watch::Sender::new(0) }
     }
 
     /// Another instance on the same disk.
     #[must_use]
     pub fn another_instance(&self) -> Self {
-        Self {
-            disk: Arc::clone(&self.disk),
-            seen: Mutex::new(BTreeMap::new()),
-            changed: self.changed.clone(),
-        }
+        Self { disk: Arc::clone(&self.disk), changed: self.changed.clone() }
     }
 
     /// The disk itself, to look at or to break. Do not hold it over an await.
     pub fn disk(&self) -> MutexGuard<'_, SimDisk> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn saw(&self, log: &LogName, position: Position) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = seen.entry(log.clone()).or_default();
-        *known = position.max(*known);
     }
 }
 
@@ -79,7 +63,7 @@ impl Store for SimStore {
     async fn append(
         &self,
         log: &LogName,
-        expected: Option<Position>,
+        expected: Option<Expect>,
         id: EntryId,
         entry: Bytes,
     ) -> Result<Position, StoreError> {
@@ -89,18 +73,12 @@ impl Store for SimStore {
             disk.sync_now()?;
             position
         };
-        self.saw(log, position);
         self.changed.send_modify(|changes| *changes += 1);
         Ok(position)
     }
 
-    async fn read(&self, log: &LogName, after: Position) -> Result<Page, StoreError> {
-        let page = self.disk().read_now(log, after)?;
-        let end = page.entries.last().map(|entry| entry.position);
-        if let Some(end) = end.or(page.snapshot.as_ref().map(|snapshot| snapshot.covers)) {
-            self.saw(log, end);
-        }
-        Ok(page)
+    async fn read(&self, log: &LogName, after: Bookmark) -> Result<Page, StoreError> {
+        self.disk().read_now(log, after)
     }
 
     async fn compact(&self, log: &LogName, snapshot: Snapshot) -> Result<(), StoreError> {
@@ -122,9 +100,7 @@ impl Store for SimStore {
     }
 
     async fn delete(&self, log: &LogName) -> Result<(), StoreError> {
-        self.disk().delete_now(log)?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(log);
-        Ok(())
+        self.disk().delete_now(log)
     }
 
     async fn list(
@@ -146,20 +122,14 @@ impl Store for SimStore {
         Ok(found)
     }
 
-    async fn follow(&self, log: &LogName) -> Position {
+    async fn follow(&self, log: &LogName, seen: Bookmark) {
         let mut changed = self.changed.subscribe();
         loop {
             let head = self.disk().head_now(log);
-            let seen = self
-                .seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(log)
-                .copied()
-                .unwrap_or_default();
-            if head > seen {
-                self.saw(log, head);
-                return head;
+            let is_elsewhere =
+                head.position != seen.position || (seen.id.is_some() && head.id != seen.id);
+            if is_elsewhere {
+                return;
             }
             if changed.changed().await.is_err() {
                 // `self` holds the sender, so this does not happen; without changes there is nothing to follow.

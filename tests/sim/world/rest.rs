@@ -4,6 +4,7 @@ use super::World;
 use crate::client::Client;
 use commonplace::room::event::{Effect, Event};
 use commonplace::room::state::Room;
+use commonplace::store::Bookmark;
 use commonplace::store::sim::Faults;
 
 /// Rounds in which a world without faults must come to rest.
@@ -129,7 +130,8 @@ impl World {
             .iter()
             .find_map(|effect| if let Effect::Read(after) = effect { Some(*after) } else { None })
         {
-            effects = room.step(self.now, Event::Read(self.disk.read_now(&self.log, after)));
+            effects = room
+                .step(self.now, Event::Read(self.disk.read_now(&self.log, Bookmark::at(after))));
         }
         self.disk.faults = faults;
         if room.is_open() {

@@ -38,7 +38,8 @@ async fn append_until_killed(dir: &Path) {
                 let position = put(&*store, &log, vec![n; 300]).await;
                 println!("acknowledged {n} {}", position.0);
                 if position.0 % 25 == 0 {
-                    let snapshot = Snapshot { covers: position, bytes: vec![n; 20_000].into() };
+                    let snapshot =
+                        Snapshot { covers: position, last: None, bytes: vec![n; 20_000].into() };
                     store.compact(&log, snapshot).await.expect("the snapshot is taken");
                 }
             }

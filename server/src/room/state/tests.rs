@@ -145,7 +145,11 @@ impl Script {
     fn page(&self) -> Page {
         let entries = self.log.iter().enumerate();
         let entries = entries
-            .map(|(n, bytes)| Entry { position: Position(n as u64 + 1), bytes: bytes.clone() })
+            .map(|(n, bytes)| Entry {
+                position: Position(n as u64 + 1),
+                id: None,
+                bytes: bytes.clone(),
+            })
             .collect();
         Page { snapshot: None, entries, more: false }
     }
@@ -459,13 +463,18 @@ fn a_log_with_a_void_loads_without_that_edit() {
 fn a_log_that_cannot_be_read_is_set_aside_and_not_guessed_at() {
     let entry = |position, bytes: &'static [u8]| Entry {
         position: Position(position),
+        id: None,
         bytes: Bytes::from_static(bytes),
     };
     for page in [
         Page { entries: vec![entry(1, &[9, 9])], ..Page::default() },
         Page { entries: vec![entry(2, &[1, 0, 0, 0])], ..Page::default() },
         Page {
-            snapshot: Some(Snapshot { covers: Position(3), bytes: Bytes::from_static(&[0xff]) }),
+            snapshot: Some(Snapshot {
+                covers: Position(3),
+                last: None,
+                bytes: Bytes::from_static(&[0xff]),
+            }),
             ..Page::default()
         },
     ] {

@@ -6,8 +6,8 @@
 mod hurt;
 
 use crate::store::{
-    Entry, EntryId, KEPT_SNAPSHOTS, LogInfo, LogName, MAX_ENTRY, Page, Position, READ_PAGE_BYTES,
-    REMEMBERED_IDS, RawRecord, Snapshot, StoreError, checksum,
+    Bookmark, Entry, EntryId, Expect, KEPT_SNAPSHOTS, LogInfo, LogName, MAX_ENTRY, Page, Position,
+    READ_PAGE_BYTES, REMEMBERED_IDS, RawRecord, Snapshot, StoreError, checksum,
 };
 use bytes::Bytes;
 use rand::SeedableRng;
@@ -41,6 +41,7 @@ struct Record {
 #[derive(Clone, Debug)]
 struct Generation {
     covers: Position,
+    last: Option<EntryId>,
     bytes: Bytes,
     crc: u32,
 }
@@ -62,6 +63,21 @@ struct SimLog {
 impl SimLog {
     fn head(&self) -> u64 {
         self.trimmed + self.entries.len() as u64
+    }
+
+    /// What stands at a place, where that is known: it was not trimmed, or a snapshot remembers it.
+    fn id_at(&self, position: Position) -> Option<EntryId> {
+        let index = position.0.checked_sub(self.trimmed + 1);
+        let entry = index.and_then(|index| self.entries.get(usize::try_from(index).ok()?));
+        let of_snapshot = || self.snapshots.iter().find(|kept| kept.covers == position)?.last;
+        entry.map(|entry| entry.id).or_else(of_snapshot)
+    }
+
+    /// S18.
+    fn is_still_at(&self, seen: Bookmark) -> bool {
+        let Some(id) = seen.id else { return true };
+        seen.position.0 <= self.head()
+            && self.id_at(seen.position).is_none_or(|stands_there| stands_there == id)
     }
 }
 
@@ -143,7 +159,7 @@ impl SimDisk {
     pub fn append_now(
         &mut self,
         log: &LogName,
-        expected: Option<Position>,
+        expected: Option<Expect>,
         id: EntryId,
         bytes: Bytes,
     ) -> Result<Position, StoreError> {
@@ -159,8 +175,14 @@ impl SimDisk {
             return Ok(*first);
         }
         let head = Position(found.map_or(0, SimLog::head));
-        if expected.is_some_and(|expected| expected != head) {
-            return Err(StoreError::Conflict { head });
+        match expected {
+            Some(Expect::Head(expected)) if expected != head => {
+                return Err(StoreError::Conflict { head });
+            }
+            Some(Expect::Seen(seen)) if !is_still_at(found, seen) => {
+                return Err(StoreError::Rewound { head });
+            }
+            _ => {}
         }
         let answer = self.faults.unknown_next.take();
         if answer == Some(false) {
@@ -184,6 +206,17 @@ impl SimDisk {
         Ok(())
     }
 
+    /// The log goes back in time (S18): what follows `to` is gone, as when a replica that lacked it was promoted.
+    pub fn rewind_now(&mut self, log: &LogName, to: Position) {
+        self.cache.retain(|write| write.log != *log);
+        let Some(found) = self.visible.get_mut(log) else { return };
+        let keep = usize::try_from(to.0.saturating_sub(found.trimmed)).unwrap_or(usize::MAX);
+        found.entries.truncate(keep);
+        found.snapshots.retain(|kept| kept.covers <= to);
+        found.ids.retain(|(_, position)| *position <= to);
+        self.durable.insert(log.clone(), found.clone());
+    }
+
     fn write(&mut self, log: &LogName, number: i64, what: What) {
         self.ticks += 1;
         let write = Write { log: log.clone(), number, tick: self.ticks, what };
@@ -191,12 +224,16 @@ impl SimDisk {
         self.cache.push(write);
     }
 
-    /// One page (S6, S7, S9).
-    pub fn read_now(&mut self, log: &LogName, after: Position) -> Result<Page, StoreError> {
+    /// One page (S6, S7, S9, S18).
+    pub fn read_now(&mut self, log: &LogName, after: Bookmark) -> Result<Page, StoreError> {
         self.admit_read()?;
         self.refuse_quarantined(log)?;
-        let Some(found) = self.visible.get(log) else { return Ok(Page::default()) };
-        match page(found, log, after) {
+        let found = self.visible.get(log);
+        if !is_still_at(found, after) {
+            return Err(StoreError::Rewound { head: Position(found.map_or(0, SimLog::head)) });
+        }
+        let Some(found) = found else { return Ok(Page::default()) };
+        match page(found, log, after.position) {
             Err(StoreError::Corrupt(what)) => {
                 self.quarantine.insert(log.clone(), format!("damaged: {what}"));
                 Err(StoreError::Corrupt(what))
@@ -214,7 +251,10 @@ impl SimDisk {
         let newest = found
             .and_then(|found| found.snapshots.last())
             .map_or(Position::START, |last| last.covers);
-        let Snapshot { covers, bytes } = snapshot;
+        let Snapshot { covers, last, bytes } = snapshot;
+        if !is_still_at(found, Bookmark { position: covers, id: last }) {
+            return Err(StoreError::Rewound { head });
+        }
         if covers > head || found.is_none() {
             return Err(StoreError::Ahead { head });
         }
@@ -223,7 +263,7 @@ impl SimDisk {
         }
         let number = self.number_of(log);
         let crc = checksum::snapshot(number, log, signed(covers.0), &bytes);
-        self.write(log, number, What::Compact(Generation { covers, bytes, crc }));
+        self.write(log, number, What::Compact(Generation { covers, last, bytes, crc }));
         Ok(())
     }
 
@@ -293,8 +333,11 @@ impl SimDisk {
 
     /// Where a log is, as readers see it.
     #[must_use]
-    pub fn head_now(&self, log: &LogName) -> Position {
-        Position(self.visible.get(log).map_or(0, SimLog::head))
+    pub fn head_now(&self, log: &LogName) -> Bookmark {
+        self.visible.get(log).map_or(Bookmark::START, |found| {
+            let position = Position(found.head());
+            Bookmark { position, id: found.id_at(position) }
+        })
     }
 
     /// Stores a blob (S15), durably.
@@ -353,6 +396,11 @@ impl SimDisk {
         self.next_number += 1;
         self.next_number
     }
+}
+
+/// S18: nothing stands anywhere in a log that nobody has written.
+fn is_still_at(log: Option<&SimLog>, seen: Bookmark) -> bool {
+    log.map_or(seen.id.is_none(), |log| log.is_still_at(seen))
 }
 
 fn away() -> StoreError {
@@ -414,7 +462,11 @@ fn page(log: &SimLog, name: &LogName, after: Position) -> Result<Page, StoreErro
             return Err(StoreError::Corrupt("no snapshot is left of the trimmed entries".into()));
         };
         next = usable.covers.0;
-        page.snapshot = Some(Snapshot { covers: usable.covers, bytes: usable.bytes.clone() });
+        page.snapshot = Some(Snapshot {
+            covers: usable.covers,
+            last: usable.last,
+            bytes: usable.bytes.clone(),
+        });
     }
     let skip = usize::try_from(next.saturating_sub(log.trimmed)).unwrap_or(usize::MAX);
     let mut size = 0;
@@ -428,7 +480,11 @@ fn page(log: &SimLog, name: &LogName, after: Position) -> Result<Page, StoreErro
             return Err(StoreError::Corrupt(format!("entry {next} does not match its checksum")));
         }
         size += record.bytes.len();
-        page.entries.push(Entry { position: Position(next), bytes: record.bytes.clone() });
+        page.entries.push(Entry {
+            position: Position(next),
+            id: Some(record.id),
+            bytes: record.bytes.clone(),
+        });
     }
     Ok(page)
 }

@@ -20,8 +20,8 @@ pub use writer::{Counts, FaultPoint, Faults};
 
 use super::crash::CrashMarkers;
 use super::{
-    Durability, EntryId, LogInfo, LogName, MAX_ENTRY, Page, Position, RawRecord, Snapshot, Store,
-    StoreError, checksum,
+    Bookmark, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position, RawRecord,
+    Snapshot, Store, StoreError, checksum,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -340,7 +340,7 @@ impl Store for SqliteStore {
     async fn append(
         &self,
         log: &LogName,
-        expected: Option<Position>,
+        expected: Option<Expect>,
         id: EntryId,
         entry: Bytes,
     ) -> Result<Position, StoreError> {
@@ -351,7 +351,7 @@ impl Store for SqliteStore {
         let (reply, result) = oneshot::channel();
         self.send(Job::Append(Append {
             log: log.clone(),
-            expected,
+            expected: expected.and_then(Expect::head),
             id,
             bytes: entry,
             reply,
@@ -362,14 +362,14 @@ impl Store for SqliteStore {
         self.found(log, result).await
     }
 
-    async fn read(&self, log: &LogName, after: Position) -> Result<Page, StoreError> {
-        let name = log.clone();
+    async fn read(&self, log: &LogName, after: Bookmark) -> Result<Page, StoreError> {
+        let (name, after) = (log.clone(), after.position);
         let result = self.read_with(move |connection| read::page(connection, &name, after)).await;
         self.found(log, result).await
     }
 
     async fn compact(&self, log: &LogName, snapshot: Snapshot) -> Result<(), StoreError> {
-        let Snapshot { covers, bytes } = snapshot;
+        let Snapshot { covers, bytes, .. } = snapshot;
         let (name, covers) = (log.clone(), write::int(covers.0));
         let admitted = self
             .read_with(move |connection| {
@@ -450,7 +450,7 @@ impl Store for SqliteStore {
         self.read_with(move |connection| read::recent(connection, &prefix, limit)).await
     }
 
-    async fn follow(&self, _log: &LogName) -> Position {
+    async fn follow(&self, _log: &LogName, _seen: Bookmark) {
         // The data directory is locked: there is no other instance.
         std::future::pending().await
     }

@@ -55,8 +55,11 @@ pub(crate) fn page_even_if_set_aside(
             return Ok(page);
         }
         size += bytes.len();
-        page.entries
-            .push(Entry { position: position(place), bytes: Bytes::copy_from_slice(bytes) });
+        page.entries.push(Entry {
+            position: position(place),
+            id: None,
+            bytes: Bytes::copy_from_slice(bytes),
+        });
         next = place;
     }
     // A reader that is ahead of the log has read nothing wrong: there is just nothing more.
@@ -92,7 +95,7 @@ fn newest_snapshot(connection: &Connection, row: &LogRow) -> Result<Snapshot, St
             if covers != row.snapshot {
                 tracing::error!(log = %row.name, covers, newest = row.snapshot, "the newest snapshot is damaged; reading from an older one");
             }
-            return Ok(Snapshot { covers: position(covers), bytes });
+            return Ok(Snapshot { covers: position(covers), last: None, bytes });
         }
         tracing::error!(log = %row.name, covers, "a snapshot does not match its checksum; falling back to the one before");
     }
