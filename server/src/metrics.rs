@@ -38,6 +38,7 @@ struct Handles {
     ack_seconds: Histogram,
     inbox_full: Counter,
     outbox_refused: Counter,
+    logs_healed: Counter,
 }
 
 impl Handles {
@@ -60,6 +61,7 @@ impl Handles {
             ack_seconds: histogram!("commonplace_ack_seconds"),
             inbox_full: counter!("commonplace_room_inbox_full_total"),
             outbox_refused: counter!("commonplace_outbox_refused_total"),
+            logs_healed: counter!("commonplace_logs_healed_total"),
         }
     }
 }
@@ -119,6 +121,10 @@ fn describe() {
     describe_counter!(
         "commonplace_outbox_refused_total",
         "Times a peer fell behind because its outbox was full"
+    );
+    describe_counter!(
+        "commonplace_logs_healed_total",
+        "Times a log had gone back in time and a room put back what it lost"
     );
     describe_counter!("commonplace_refusals_total", "What was refused, by reason");
     describe_counter!("commonplace_connections_closed_total", "WebSockets that ended, by reason");
@@ -224,6 +230,11 @@ pub fn inbox_full() {
 /// A frame found no room in a peer's outbox.
 pub fn outbox_refused() {
     HANDLES.outbox_refused.increment(1);
+}
+
+/// A log had gone back in time.
+pub fn log_healed() {
+    HANDLES.logs_healed.increment(1);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::room::event::{Dialect, Event, FromPeer, PeerId};
 use crate::room::{INBOX, Inbox, RoomTask, Status};
 use crate::shutdown::Tasks;
 use crate::store::crash::CrashMarkers;
-use crate::store::{LogName, Store};
+use crate::store::{LogName, OUT_OF_TOUCH, Store};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -157,6 +157,24 @@ impl Rooms {
         self.len() == 0
     }
 
+    /// Whether the store has not answered for so long that nobody may be served: rights may have changed meanwhile.
+    #[must_use]
+    pub fn is_out_of_touch(&self) -> bool {
+        self.shared.store.out_of_touch().is_some_and(|silence| silence >= OUT_OF_TOUCH)
+    }
+
+    /// Makes every room send its peers away, if the store has been silent for too long. Cheap to call often: a room without peers has nothing to do.
+    pub fn part_if_out_of_touch(&self) {
+        if !self.is_out_of_touch() {
+            return;
+        }
+        let rooms: Vec<Handle> = self.shared.registry().rooms.values().cloned().collect();
+        for room in rooms {
+            // A full inbox is tried again at the next call, a room that has ended has no peers.
+            room.inbox.try_send(Inbox::Event(Event::OutOfTouch)).ok();
+        }
+    }
+
     /// Takes no new peers, makes every room store what it holds, and resolves when all have. The sockets stay: closing them is the
     /// connections' part.
     pub async fn stop(&self) {
@@ -175,6 +193,9 @@ impl Rooms {
     }
 
     fn open(&self, document: &DocumentName) -> Result<Handle, JoinError> {
+        if self.is_out_of_touch() {
+            return Err(JoinError::Later("the storage is away".to_owned()));
+        }
         let mut registry = self.shared.registry();
         if registry.is_stopping {
             return Err(JoinError::Stopping);

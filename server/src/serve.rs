@@ -24,6 +24,9 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the counters are tidied.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is checked whether the store still answers: rights that were taken away elsewhere must not live on here.
+const TOUCH_EVERY: Duration = Duration::from_secs(1);
+
 /// The ports of a server, bound by the caller.
 #[derive(Debug)]
 pub struct Listeners {
@@ -102,6 +105,7 @@ pub async fn run(
     }
     drop(tasks.spawn_blocking(http::prepare_pages));
     tasks.spawn(upkeep(tasks.clone()));
+    tasks.spawn(keep_in_touch(edge.rooms.clone(), tasks.clone()));
     let main = tasks.spawn(http::listen::accept_loop(
         listeners.main,
         http::router(Arc::clone(&edge)),
@@ -139,6 +143,16 @@ async fn upkeep(tasks: Tasks) {
         tokio::select! {
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(UPKEEP_EVERY) => crate::metrics::upkeep(),
+        }
+    }
+}
+
+async fn keep_in_touch(rooms: Rooms, tasks: Tasks) {
+    let stopping = tasks.stopping();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(TOUCH_EVERY) => rooms.part_if_out_of_touch(),
         }
     }
 }

@@ -15,7 +15,7 @@ use commonplace::room::event::{
 };
 use commonplace::room::state::Room;
 use commonplace::store::sim::SimDisk;
-use commonplace::store::{Bookmark, EntryId, LogName, Position, Snapshot, StoreError};
+use commonplace::store::{Bookmark, EntryId, Expect, LogName, Position, Snapshot, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, VecDeque};
@@ -56,10 +56,9 @@ pub(crate) struct Tally {
 struct Host {
     room: Room,
     wake_at: Option<u64>,
-    read: Option<Position>,
+    read: Option<Bookmark>,
     append: Option<Append>,
-    compact: Option<(Position, Bytes)>,
-    entry_id: Option<(u64, EntryId)>,
+    compact: Option<(Bookmark, Bytes)>,
     seats: BTreeMap<PeerId, Seat>,
     /// Finished: removed after the effects are done.
     ended: bool,
@@ -68,6 +67,7 @@ struct Host {
 struct Append {
     id: EntryId,
     entry: Bytes,
+    seen: Bookmark,
     written: Option<Position>,
 }
 
@@ -157,14 +157,13 @@ impl World {
             return Ok(());
         }
         if self.host.is_none() {
-            let (room, effects) = Room::new();
+            let (room, effects) = Room::new(self.random.random());
             self.host = Some(Host {
                 room,
                 wake_at: None,
                 read: None,
                 append: None,
                 compact: None,
-                entry_id: None,
                 seats: BTreeMap::new(),
                 ended: false,
             });
@@ -334,14 +333,15 @@ impl World {
     fn move_store(&mut self) -> Result<(), String> {
         let Some(host) = &mut self.host else { return Ok(()) };
         if let Some(after) = host.read.take() {
-            let page = self.disk.read_now(&self.log, Bookmark::at(after));
+            let page = self.disk.read_now(&self.log, after);
             self.step(Event::Read(page))?;
             return self.let_in();
         }
         if let Some(append) = &mut host.append {
             let outcome = match append.written {
                 None => {
-                    match self.disk.append_now(&self.log, None, append.id, append.entry.clone()) {
+                    let seen = Some(Expect::Seen(append.seen));
+                    match self.disk.append_now(&self.log, seen, append.id, append.entry.clone()) {
                         Ok(position) => {
                             append.written = Some(position);
                             return Ok(());
@@ -354,12 +354,12 @@ impl World {
             host.append = None;
             return self.step(Event::Stored(outcome));
         }
-        if let Some((covers, state)) = host.compact.take() {
+        if let Some((up_to, state)) = host.compact.take() {
+            let Bookmark { position: covers, id: last } = up_to;
             let outcome = match reload_check(&state) {
                 Ok(()) => {
-                    let stored = self
-                        .disk
-                        .compact_now(&self.log, Snapshot { covers, last: None, bytes: state });
+                    let stored =
+                        self.disk.compact_now(&self.log, Snapshot { covers, last, bytes: state });
                     stored
                         .and_then(|()| self.disk.sync_now())
                         .map(|()| covers)

@@ -17,7 +17,7 @@ use crate::outbox::Outbox;
 use crate::rooms::{JoinError, Seat};
 use crate::shutdown::Tasks;
 use crate::store::crash::CrashMarkers;
-use crate::store::{Bookmark, EntryId, LogName, Position, Snapshot, Store, StoreError};
+use crate::store::{Bookmark, EntryId, Expect, LogName, Snapshot, Store, StoreError};
 use bytes::Bytes;
 use event::{CompactFailure, Dialect, Effect, Event, Join, Note, PeerId, Seating, ToPeer};
 use frames::Framer;
@@ -84,8 +84,10 @@ struct Carrier {
     seats: BTreeMap<PeerId, SeatState>,
     framer: Framer,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
-    /// The id of the entry in flight: the same number is the same entry, tried again.
-    entry_id: Option<(u64, EntryId)>,
+    /// Where the room wants the log followed from. Read by the follower, which goes on from there without being made anew.
+    follow_from: watch::Sender<Option<Bookmark>>,
+    /// Whether there is a follower among the work.
+    following: bool,
     wake: Option<Instant>,
     /// Events that the effects themselves gave rise to; at most one for each peer and effect.
     echoes: VecDeque<Event>,
@@ -106,13 +108,14 @@ impl RoomTask {
             seats: BTreeMap::new(),
             framer: Framer::default(),
             work: FuturesUnordered::new(),
-            entry_id: None,
+            follow_from: watch::Sender::new(None),
+            following: false,
             wake: None,
             echoes: VecDeque::new(),
             failure: None,
             waiting: 0,
         };
-        let (mut room, effects) = Room::new();
+        let (mut room, effects) = Room::new(rand::random());
         let mut ended = carrier.carry(effects);
         let mut batch = Vec::with_capacity(INBOX_BATCH);
         while !ended {
@@ -185,8 +188,12 @@ impl Carrier {
 
     /// One step and all it gives rise to. Returns whether the room has ended.
     fn step(&mut self, room: &mut Room, markers: Option<&Arc<CrashMarkers>>, event: Event) -> bool {
+        if matches!(event, Event::Followed) {
+            self.following = false;
+        }
         let ended = self.step_and_carry(room, markers, event);
         self.count_waiting(room.waiting());
+        self.follow(room.follows());
         ended
     }
 
@@ -227,8 +234,8 @@ impl Carrier {
         for effect in effects {
             match effect {
                 Effect::Read(after) => self.read(after),
-                Effect::Append { number, entry } => self.append(number, entry),
-                Effect::Compact { covers, state } => self.compact(covers, state),
+                Effect::Append { id, entry, seen } => self.append(id, entry, seen),
+                Effect::Compact { up_to, state } => self.compact(up_to, state),
                 Effect::Send(peer, message) => self.send(peer, &message),
                 Effect::Broadcast(not_to, message) => self.broadcast(not_to, &message),
                 Effect::Seat(peer, seating) => {
@@ -260,23 +267,16 @@ impl Carrier {
         ended
     }
 
-    fn read(&self, after: Position) {
+    fn read(&self, after: Bookmark) {
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
-        self.work.push(Box::pin(async move {
-            Event::Read(store.read(&log, Bookmark::at(after)).await)
-        }));
+        self.work.push(Box::pin(async move { Event::Read(store.read(&log, after).await) }));
     }
 
-    fn append(&mut self, number: u64, entry: Bytes) {
-        let id = match self.entry_id {
-            Some((last, id)) if last == number => id,
-            _ => EntryId(rand::random()),
-        };
-        self.entry_id = Some((number, id));
+    fn append(&self, id: EntryId, entry: Bytes, seen: Bookmark) {
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
         let since = Instant::now();
         self.work.push(Box::pin(async move {
-            let outcome = store.append(&log, None, id, entry).await;
+            let outcome = store.append(&log, Some(Expect::Seen(seen)), id, entry).await;
             if outcome.is_ok() {
                 metrics::append_seconds(since.elapsed().as_secs_f64());
             }
@@ -284,22 +284,50 @@ impl Carrier {
         }));
     }
 
-    fn compact(&self, covers: Position, state: Bytes) {
+    /// Follows the log from where the room is. Own entries move that place all the time, and are what the store hears of first: the follower looks
+    /// at the place again before it says anything, and goes on from the new one.
+    fn follow(&mut self, from: Option<Bookmark>) {
+        self.follow_from.send_if_modified(|place| std::mem::replace(place, from) != from);
+        if self.following || from.is_none() {
+            return;
+        }
+        self.following = true;
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let mut from = self.follow_from.subscribe();
+        self.work.push(Box::pin(async move {
+            loop {
+                let wanted = from.wait_for(Option::is_some).await.ok().and_then(|place| *place);
+                // Without a wish the room is ending, and this with it.
+                let Some(place) = wanted else { return std::future::pending().await };
+                store.follow(&log, place).await;
+                if *from.borrow() == Some(place) {
+                    return Event::Followed;
+                }
+            }
+        }));
+    }
+
+    fn compact(&self, up_to: Bookmark, state: Bytes) {
         let (store, log, tasks) = (Arc::clone(&self.store), self.log.clone(), self.tasks.clone());
         self.work.push(Box::pin(async move {
             let bytes = state.clone();
+            let Bookmark { position: covers, id: last } = up_to;
             let checked = tasks.spawn_blocking(move || document::reload_check(&state)).await;
             let outcome = match checked {
-                Ok(Ok(())) => match store.compact(&log, Snapshot { covers, last: None, bytes }).await {
-                    // Another compaction was faster: that is as good.
-                    Ok(()) | Err(StoreError::Stale { .. }) => Ok(covers),
-                    Err(error) => Err(CompactFailure::Store(error)),
-                },
+                Ok(Ok(())) => store
+                    .compact(&log, Snapshot { covers, last, bytes })
+                    .await
+                    .map(|()| covers)
+                    .map_err(CompactFailure::Store),
                 Ok(Err(difference)) => Err(CompactFailure::Differs(difference)),
                 Err(panic) => Err(CompactFailure::Differs(panic.to_string())),
             };
-            if let Err(failure) = &outcome {
-                tracing::error!(document = %log, ?failure, "a snapshot was not taken; the log stays as it is");
+            match &outcome {
+                // Another instance was faster: that is as good.
+                Ok(_) | Err(CompactFailure::Store(StoreError::Stale { .. })) => {}
+                Err(failure) => {
+                    tracing::error!(document = %log, ?failure, "a snapshot was not taken; the log stays as it is");
+                }
             }
             Event::Compacted(outcome)
         }));
@@ -420,6 +448,19 @@ impl Carrier {
             Note::Rebuilt(reason) => {
                 tracing::error!(document = %self.log, reason, "the document engine failed; the document is loaded anew")
             }
+            Note::Reloaded(reason) => {
+                tracing::info!(document = %self.log, reason, "the document is loaded anew");
+            }
+            Note::Rewound(how) => {
+                tracing::warn!(document = %self.log, how, "the log went back in time; what it lost is put back from memory");
+            }
+            Note::Healed { parts, bytes, refused, head } => {
+                metrics::log_healed();
+                if refused > 0 {
+                    tracing::error!(document = %self.log, refused, "some of what the log lost contradicts what was written since, and is lost");
+                }
+                tracing::warn!(document = %self.log, parts, bytes, head = head.0, "what the log lost and was still here goes back into it; everyone is asked for what they have");
+            }
             Note::PassedOver(position, reason) => {
                 tracing::error!(document = %self.log, position = position.0, reason, "a stored edit was passed over");
             }
@@ -437,6 +478,8 @@ const fn touches_engine(event: &Event) -> bool {
         | Event::Scope(..)
         | Event::Behind(..)
         | Event::Compacted(_)
+        | Event::Followed
+        | Event::OutOfTouch
         | Event::Tick
         | Event::Stop => false,
     }

@@ -3,29 +3,51 @@
 //! The pure step: `(state, event, now) -> effects`. No await, no clock, no socket, so a seeded simulation can run thousands of rooms in virtual
 //! time. The path of one edit is always the same: gate, record, apply, show, acknowledge.
 //!
-//! [`opening`] loads the log, [`edits`] takes updates in and answers them, [`sync`] brings peers up to date, [`show`] paces broadcasts.
+//! Several instances may have a room for the same document; what they share is the log. Each applies its entries in log order, so all come to the
+//! same document:
+//!
+//! - **R1** An entry of one's own is applied, shown and acknowledged when everything before it in the log has been applied.
+//! - **R2** An entry of another instance passes the gate in log order, is applied and shown to everyone.
+//! - **R3** An own entry that is met in the log before the store has said that it is written is not gone past.
+//! - **R4** An entry of others that the gate refuses is passed over if nothing of one's own was let in that is not in the log yet. Otherwise that may
+//!   be why: the document is loaded from the log, whose order decides, and what is one's own passes the gate again.
+//! - **R5** A void that another instance recorded for an edit that was applied here loads the document without it.
+//! - **R6** When the log went back in time, the document is loaded anew; what the old one has and the new one lacks goes back into the log, and
+//!   every peer that may write is asked for everything. Nothing acknowledged is lost while a room or a client has it.
+//! - **R7** A room whose place was trimmed away loads the document anew, and loses nothing either.
+//! - **R8** The instance whose own entry makes a compaction due does it; the others only when it is long overdue.
+//! - **R9** Out of touch with the store, a room sends its peers away, and does not close before it has read the log again.
+//!
+//! [`opening`] loads the log, [`follow`] reads on, [`edits`] takes updates in, [`storing`] stores and answers them, [`heal`] puts back what a log lost,
+//! [`place`] knows where the log is and when it is compacted, [`sync`] brings peers up to date, [`show`] paces broadcasts, [`trouble`] tells people why
+//! nothing is saved.
 
 mod edits;
+mod follow;
+mod heal;
 mod opening;
+mod place;
 mod show;
+mod storing;
 mod sync;
 mod trouble;
 
 use super::document::{Document, LONGEST_APPLY};
 use super::event::{
-    CompactFailure, Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating,
-    ToPeer,
+    Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating, ToPeer,
 };
 use super::presence::Presence;
 use crate::access::{Principal, Scope};
-use crate::store::{Position, StoreError};
+use crate::store::Bookmark;
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::limits::MAX_AWARENESS_MESSAGE;
 use commonplace_protocol::presence;
 use commonplace_protocol::update::StateVector;
 use edits::Edits;
-use opening::Opening;
+use opening::{Opening, Reload};
+use place::LogPlace;
+pub use place::{COMPACT_BYTES, COMPACT_ENTRIES, COMPACT_ON_CLOSE_ENTRIES};
 use show::Show;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -37,18 +59,6 @@ pub const IDLE_CLOSE: Millis = 30_000;
 
 /// How often presence is looked through for states nobody renews.
 const PRESENCE_SWEEP: Millis = 10_000;
-
-/// A document whose log has grown by so many entries since its snapshot gets a new one: a load replays no more than this.
-pub const COMPACT_ENTRIES: u64 = 500;
-
-/// The same in bytes.
-pub const COMPACT_BYTES: u64 = 4 * 1024 * 1024;
-
-/// A room that closes compacts when at least so many entries have gathered: the next open is then one read.
-pub const COMPACT_ON_CLOSE_ENTRIES: u64 = 32;
-
-/// After a compaction that failed, the next attempt waits for so many further entries.
-const COMPACT_RETRY_ENTRIES: u64 = 200;
 
 /// One room: everything it knows.
 #[derive(Debug)]
@@ -155,28 +165,16 @@ struct Unsent {
     status: Option<Bytes>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct LogPlace {
-    /// The last entry applied.
-    head: Position,
-    /// What the newest snapshot covers.
-    snapshot: Position,
-    bytes_since_snapshot: u64,
-    compacting: bool,
-    /// No compaction before the log is this long.
-    not_before: u64,
-}
-
 impl Room {
-    /// A room about to open; asks for its log.
+    /// A room about to open; asks for its log. The nonce, random, is what makes its entries' ids its own.
     #[must_use]
-    pub fn new() -> (Self, Vec<Effect>) {
-        let room = Self {
+    pub fn new(nonce: u64) -> (Self, Vec<Effect>) {
+        let mut room = Self {
             phase: Phase::Opening(Opening::default()),
             document: Document::new(),
             peers: BTreeMap::new(),
             presence: Presence::default(),
-            edits: Edits::default(),
+            edits: Edits::new(nonce),
             show: Show::default(),
             log: LogPlace::default(),
             told_storage: Storage::Well,
@@ -188,7 +186,9 @@ impl Room {
             answered_peers: Vec::new(),
             effects: Vec::new(),
         };
-        (room, vec![Effect::Read(Position::START)])
+        room.read_from_the_start();
+        let effects = std::mem::take(&mut room.effects);
+        (room, effects)
     }
 
     /// Takes one event, and returns what is to be done, in order.
@@ -220,6 +220,8 @@ impl Room {
             Event::Drained(peer) => self.drained(peer),
             Event::Stored(outcome) => self.stored(now, outcome),
             Event::Compacted(outcome) => self.compacted(outcome),
+            Event::Followed => self.followed(),
+            Event::OutOfTouch => self.out_of_touch(),
             Event::Tick => {}
             Event::Stop => self.stop(),
         }
@@ -231,6 +233,18 @@ impl Room {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
+    }
+
+    /// From where the caller is to follow the log, if it is; it says [`Event::Followed`] when the log is known to be elsewhere.
+    #[must_use]
+    pub const fn follows(&self) -> Option<Bookmark> {
+        if self.is_loaded() { self.log.follows() } else { None }
+    }
+
+    /// The last entry applied.
+    #[must_use]
+    pub const fn head(&self) -> Bookmark {
+        self.log.head
     }
 
     /// The document, for checks.
@@ -252,6 +266,7 @@ impl Room {
 
     /// What every step ends with: everything whose time has come, and the next wake-up.
     fn after(&mut self, now: Now) {
+        self.read_if_due(now.mono);
         if matches!(self.phase, Phase::Open | Phase::Stopping) {
             self.store_waiting(now);
             self.tell_trouble(now);
@@ -360,43 +375,6 @@ impl Room {
         }
     }
 
-    fn compact_if_due(&mut self) {
-        let entries = self.log.head.0 - self.log.snapshot.0;
-        let due = entries >= COMPACT_ENTRIES
-            || self.log.bytes_since_snapshot >= COMPACT_BYTES.max(self.document.size_hint() as u64);
-        if due && self.log.head.0 >= self.log.not_before {
-            self.compact();
-        }
-    }
-
-    fn compact(&mut self) {
-        if self.log.compacting || self.log.head == self.log.snapshot {
-            return;
-        }
-        self.log.compacting = true;
-        let state = self.document.state();
-        self.effects.push(Effect::Compact { covers: self.log.head, state });
-    }
-
-    fn compacted(&mut self, outcome: Result<Position, CompactFailure>) {
-        self.log.compacting = false;
-        match outcome {
-            Ok(covers) => {
-                self.log.snapshot = self.log.snapshot.max(covers);
-                if self.log.snapshot == self.log.head {
-                    self.log.bytes_since_snapshot = 0;
-                } else {
-                    // What came during the compaction is counted by entries alone until the next one.
-                    self.log.bytes_since_snapshot /= 2;
-                }
-            }
-            Err(CompactFailure::Store(StoreError::Quarantined(reason))) => self.set_aside(reason),
-            Err(CompactFailure::Differs(_) | CompactFailure::Store(_)) => {
-                self.log.not_before = self.log.head.0 + COMPACT_RETRY_ENTRIES;
-            }
-        }
-    }
-
     /// The document must not be served: everyone is sent away, the store keeps what there is.
     fn set_aside(&mut self, reason: String) {
         for &peer in self.peers.keys() {
@@ -411,7 +389,10 @@ impl Room {
     }
 
     fn close_if_idle(&mut self, now: Now) {
-        let busy = !self.peers.is_empty() || !self.edits.is_idle() || self.log.compacting;
+        let busy = !self.peers.is_empty()
+            || !self.edits.is_idle()
+            || self.log.compacting()
+            || self.log.is_reading();
         if busy {
             self.idle_since = None;
             return;
@@ -420,16 +401,19 @@ impl Room {
         if now.mono < since + IDLE_CLOSE {
             return;
         }
-        let entries = self.log.head.0 - self.log.snapshot.0;
-        if entries >= COMPACT_ON_CLOSE_ENTRIES && self.log.head.0 >= self.log.not_before {
-            self.compact();
-        } else {
+        if !self.compact_on_close() {
             self.end();
         }
     }
 
     fn plan_wake(&mut self, now: Now) {
-        if matches!(self.phase, Phase::Ended | Phase::Opening(_)) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        if matches!(self.phase, Phase::Opening(_)) {
+            if let Some(next) = self.log.read_again_at() {
+                self.wake(next.max(now.mono));
+            }
             return;
         }
         let mut next = self.next_sweep;
@@ -437,15 +421,33 @@ impl Room {
             self.edits.wake_at(self.told_storage),
             self.show.wake_at(self.presence.has_changes()),
             self.idle_since.map(|since| since + IDLE_CLOSE),
+            self.log.read_again_at(),
         ];
         let asks = self.next_ask();
         for wish in wishes.into_iter().flatten().chain(asks) {
             next = next.min(wish);
         }
-        let next = next.max(now.mono);
-        if self.wake_at != Some(next) {
-            self.wake_at = Some(next);
-            self.effects.push(Effect::WakeAt(next));
+        self.wake(next.max(now.mono));
+    }
+
+    fn wake(&mut self, at: Millis) {
+        if self.wake_at != Some(at) {
+            self.wake_at = Some(at);
+            self.effects.push(Effect::WakeAt(at));
+        }
+    }
+
+    /// R9. What is in memory may be all that is left of what a failover loses, so the room itself stays.
+    fn out_of_touch(&mut self) {
+        for &peer in self.peers.keys() {
+            self.effects.push(Effect::Close(
+                peer,
+                CloseCode::STORAGE_AWAY,
+                "the server has lost touch with its storage",
+            ));
+        }
+        if self.is_loaded() {
+            self.look();
         }
     }
 }

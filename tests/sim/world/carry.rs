@@ -2,8 +2,6 @@
 
 use super::{Append, Link, Seat, World};
 use commonplace::room::event::{Effect, Event, PeerId, Seating, ToPeer};
-use commonplace::store::EntryId;
-use rand::RngExt;
 use std::collections::VecDeque;
 
 impl World {
@@ -39,18 +37,13 @@ impl World {
         let Some(host) = &mut self.host else { return Ok(()) };
         match effect {
             Effect::Read(after) => host.read = Some(after),
-            Effect::Append { number, entry } => {
+            Effect::Append { id, entry, seen } => {
                 if host.append.is_some() {
                     return Err("two appends at once".to_owned());
                 }
-                let id = match host.entry_id {
-                    Some((last, id)) if last == number => id,
-                    _ => EntryId(self.random.random()),
-                };
-                host.entry_id = Some((number, id));
-                host.append = Some(Append { id, entry, written: None });
+                host.append = Some(Append { id, entry, seen, written: None });
             }
-            Effect::Compact { covers, state } => host.compact = Some((covers, state)),
+            Effect::Compact { up_to, state } => host.compact = Some((up_to, state)),
             Effect::Send(peer, message) => {
                 if let Some(seat) = host.seats.get_mut(&peer) {
                     push(&mut self.links, peer, seat, message, echoes);

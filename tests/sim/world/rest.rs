@@ -4,7 +4,6 @@ use super::World;
 use crate::client::Client;
 use commonplace::room::event::{Effect, Event};
 use commonplace::room::state::Room;
-use commonplace::store::Bookmark;
 use commonplace::store::sim::Faults;
 
 /// Rounds in which a world without faults must come to rest.
@@ -125,13 +124,12 @@ impl World {
     /// A fresh load of what is durable.
     fn stored(&mut self) -> Result<Client, String> {
         let faults = std::mem::take(&mut self.disk.faults);
-        let (mut room, mut effects) = Room::new();
+        let (mut room, mut effects) = Room::new(0);
         while let Some(after) = effects
             .iter()
             .find_map(|effect| if let Effect::Read(after) = effect { Some(*after) } else { None })
         {
-            effects = room
-                .step(self.now, Event::Read(self.disk.read_now(&self.log, Bookmark::at(after))));
+            effects = room.step(self.now, Event::Read(self.disk.read_now(&self.log, after)));
         }
         self.disk.faults = faults;
         if room.is_open() {
