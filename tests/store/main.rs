@@ -11,6 +11,10 @@ mod bench;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod redis_bench;
+#[cfg(test)]
+mod redis_server;
+#[cfg(test)]
 mod simulated;
 #[cfg(test)]
 mod sqlite_disk;
@@ -21,22 +25,24 @@ mod sqlite_group;
 
 #[cfg(test)]
 use bench::{SimBench, SqliteBench};
+#[cfg(test)]
+use redis_bench::RedisBench;
 
 macro_rules! clauses {
-    ($bench:ty: $($clause:ident)*) => {
+    ($bench:expr; $($clause:ident)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $clause() {
-            let bench = <$bench>::new();
+            let bench = $bench;
             super::contract::$clause(&bench).await;
         })*
     };
 }
 
 macro_rules! every_clause {
-    ($module:ident, $bench:ty) => {
+    ($module:ident, $bench:expr) => {
         mod $module {
             use super::*;
-            clauses! { $bench:
+            clauses! { $bench;
                 s1_an_acknowledged_entry_is_durable
                 s2_positions_are_dense
                 s3_expected_must_be_the_head
@@ -63,5 +69,6 @@ macro_rules! every_clause {
     };
 }
 
-every_clause!(on_sqlite, SqliteBench);
-every_clause!(on_simulated, SimBench);
+every_clause!(on_sqlite, SqliteBench::new());
+every_clause!(on_simulated, SimBench::new());
+every_clause!(on_redis, RedisBench::new().await);

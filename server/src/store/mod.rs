@@ -36,6 +36,7 @@
 
 mod checksum;
 pub mod crash;
+pub mod redis;
 pub mod sim;
 pub mod sqlite;
 
