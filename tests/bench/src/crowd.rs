@@ -181,7 +181,7 @@ impl Crowd {
     }
 
     fn pause(&self) -> u64 {
-        Duration::from_secs_f64(1.0 / self.cast.rate).as_nanos() as u64
+        (1e9 / self.cast.rate) as u64
     }
 
     /// Nobody types any more.

@@ -9,8 +9,11 @@ pub mod clock;
 pub mod crowd;
 pub mod dialect;
 pub mod edits;
+pub mod history;
 pub mod ledger;
 pub mod machine;
+pub mod report;
+pub mod rows;
 pub mod server;
 pub mod websocket;
 
