@@ -1,13 +1,17 @@
 //! `commonplace-bench`: does the rows that are asked for, prints them, and writes down a whole run.
 
-use commonplace_bench::Outcome;
 use commonplace_bench::machine::{Cores, describe, pin, raise_file_limit};
-use commonplace_bench::report;
 use commonplace_bench::rows::{Bench, WORKS, run};
+use commonplace_bench::{Outcome, relay, report};
 use std::env;
 
 fn main() -> Outcome<()> {
     let words: Vec<String> = env::args().skip(1).collect();
+    if let [first, address] = words.as_slice()
+        && first == "relay"
+    {
+        return relay::serve(address.parse()?);
+    }
     let cores = Cores::choose()?;
     pin(cores.load)?;
     raise_file_limit()?;
