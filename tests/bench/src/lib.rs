@@ -13,6 +13,7 @@ pub mod edits;
 pub mod history;
 pub mod ledger;
 pub mod machine;
+pub mod profile;
 pub mod relay;
 pub mod report;
 pub mod rows;

@@ -2,7 +2,7 @@
 
 use commonplace_bench::machine::{Cores, describe, pin, raise_file_limit};
 use commonplace_bench::rows::{Bench, WORKS, run};
-use commonplace_bench::{Outcome, relay, report};
+use commonplace_bench::{Outcome, profile, relay, report};
 use std::env;
 
 fn main() -> Outcome<()> {
@@ -21,6 +21,16 @@ fn main() -> Outcome<()> {
         );
     }
     let bench = Bench { cores, quick: is_set("QUICK") };
+    if let [first, works @ ..] = words.as_slice()
+        && first == "profile"
+    {
+        for work in works {
+            let words = profile::run(work, bench)?;
+            println!("{work}: {words}");
+            report::write_profile(work, &words)?;
+        }
+        return Ok(());
+    }
     let is_whole = words.is_empty();
     let works: Vec<&str> =
         if is_whole { WORKS.to_vec() } else { words.iter().map(String::as_str).collect() };

@@ -7,6 +7,8 @@ mod kill;
 mod redis;
 mod typing;
 
+pub use typing::cast as typing_cast;
+
 use crate::machine::Cores;
 use crate::report::Table;
 use crate::server::{Kind, obstacle};

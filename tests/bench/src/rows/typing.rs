@@ -26,9 +26,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Those that fall behind for good in a plenary: what they are spared is told.
 const NOT_IN_PLENARY: [Kind; 2] = [Kind::YWebsocket, Kind::YSweet];
 
-/// One of the rows.
+/// One of the rows in which people type, and what it is called.
 #[must_use]
-fn cast(work: &str) -> Option<(Cast, &'static str)> {
+pub fn cast(work: &str) -> Option<(Cast, &'static str)> {
     let (rooms, clients, writers, rate, cursors, title) = match work {
         "small" => {
             (1, 50, 5, 5.0, true, "50 clients, 5 writers × 5 edits/s, a cursor with each edit")
@@ -80,6 +80,7 @@ pub(super) fn run(work: &str, bench: Bench) -> Outcome<Table> {
         "deliveries/s",
         "edits / frame",
         "core",
+        "load",
         "MiB",
     ];
     let mut table = Table::new(&format!("{work}: {title}"), &columns);
@@ -111,11 +112,9 @@ pub(super) fn run(work: &str, bench: Bench) -> Outcome<Table> {
                 count(figures.missing),
                 count(figures.duplicated),
                 count((figures.delivered as f64 / figures.seconds) as u64),
-                number(
-                    figures.delivered as f64
-                        / figures.frames.saturating_sub(figures.presence).max(1) as f64,
-                ),
+                number(figures.delivered as f64 / figures.updates.max(1) as f64),
                 number(figures.busy().0),
+                number(figures.busy().1),
                 count(memory.peak / 1024 / 1024),
             ],
         );
