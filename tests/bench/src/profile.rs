@@ -129,8 +129,12 @@ fn tell(data: &Path) -> Outcome<String> {
     let mut told = Vec::new();
     for (share, name) in report(data, &["--children", "--sort", "sym"])? {
         // Some calls are known by their inner name only, as the compiler has left out the outer one.
-        let call = ["__x64_sys_", "__sys_"].iter().find_map(|prefix| name.split_once(prefix));
-        if let Some((_, call)) = call
+        let name = name.trim_start_matches("[k]").trim();
+        let call = match name {
+            "do_writev" => Some("writev"),
+            name => name.strip_prefix("__x64_sys_").or_else(|| name.strip_prefix("__sys_")),
+        };
+        if let Some(call) = call
             && share >= WORTH_TELLING
             && !told.contains(&call.to_owned())
         {
