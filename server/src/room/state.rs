@@ -176,7 +176,7 @@ impl Room {
             presence: Presence::default(),
             edits: Edits::new(nonce),
             show: Show::default(),
-            log: LogPlace::default(),
+            log: LogPlace::new(),
             told_storage: Storage::Well,
             idle_since: None,
             next_sweep: 0,

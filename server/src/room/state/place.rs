@@ -23,6 +23,8 @@ const COMPACT_RETRY_ENTRIES: u64 = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct LogPlace {
+    /// [`COMPACT_ENTRIES`], or what a simulation wants instead.
+    compact_entries: u64,
     /// The last entry applied.
     pub(super) head: Bookmark,
     /// What the newest snapshot covers, as far as is known here.
@@ -47,6 +49,10 @@ pub(super) struct LogPlace {
 }
 
 impl LogPlace {
+    pub(super) fn new() -> Self {
+        Self { compact_entries: COMPACT_ENTRIES, ..Self::default() }
+    }
+
     /// Follows are pointless while it is read, or known that it must be.
     pub(super) const fn follows(&self) -> Option<Bookmark> {
         if self.is_reading() { None } else { Some(self.head) }
@@ -67,6 +73,7 @@ impl LogPlace {
     /// Before the first entry, as far as content goes; what is under way stays under way.
     pub(super) fn start_over(&mut self) {
         *self = Self {
+            compact_entries: self.compact_entries,
             compacting: self.compacting,
             not_before: self.not_before,
             reading: self.reading,
@@ -86,15 +93,17 @@ impl LogPlace {
     pub(super) fn advance(&mut self, to: Bookmark, bytes: usize, is_own: bool, document: usize) {
         self.head = to;
         self.bytes_since_snapshot += bytes as u64;
-        if self.due_by_own.is_none() && self.is_due(COMPACT_ENTRIES, document) {
+        if self.due_by_own.is_none() && self.is_due(2, document) {
             self.due_by_own = Some(is_own);
         }
     }
 
-    /// Rewriting a large document for little would cost more than a longer load.
-    fn is_due(&self, entries: u64, document: usize) -> bool {
-        let bytes = COMPACT_BYTES.max(document as u64) / COMPACT_ENTRIES * entries;
-        self.entries_since_snapshot() >= entries || self.bytes_since_snapshot >= bytes
+    /// Whether so many halves of what makes a compaction due have gathered.
+    fn is_due(&self, halves: u64, document: usize) -> bool {
+        // Rewriting a large document for little would cost more than a longer load.
+        let bytes = COMPACT_BYTES.max(document as u64);
+        self.entries_since_snapshot() * 2 >= self.compact_entries * halves
+            || self.bytes_since_snapshot * 2 >= bytes * halves
     }
 
     const fn entries_since_snapshot(&self) -> u64 {
@@ -118,10 +127,15 @@ impl LogPlace {
 }
 
 impl Room {
+    /// Compacts after so many entries instead of [`COMPACT_ENTRIES`]: a simulation has less time than a year of writing.
+    pub const fn compact_after(&mut self, entries: u64) {
+        self.log.compact_entries = entries;
+    }
+
     /// R8.
     pub(super) fn compact_if_due(&mut self) {
         let log = &self.log;
-        let overdue = || log.is_due(COMPACT_ENTRIES / 2 * 3, self.document.size_hint());
+        let overdue = || log.is_due(3, self.document.size_hint());
         if log.may_compact() && (log.due_by_own == Some(true) || overdue()) {
             self.compact();
         }
