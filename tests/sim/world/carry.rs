@@ -93,6 +93,11 @@ impl World {
             Effect::Quarantine(reason) => {
                 return Err(format!("the document was set aside: {reason}"));
             }
+            Effect::CloseAll(code, reason) => {
+                return Err(format!("everybody was closed: {code:?} {reason}"));
+            }
+            // One instance only: nobody hears it.
+            Effect::Say(_) => {}
             Effect::OpenFailed(_) | Effect::Note(_) => {}
             Effect::Finished => host.ended = true,
         }
