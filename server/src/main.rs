@@ -4,6 +4,7 @@ mod operator;
 
 use clap::Parser;
 use commonplace::access::{Access, Sandbox, Shut};
+use commonplace::bus::Alone;
 use commonplace::config::{Cli, Command, Door, LogFormat, ServeArgs, Settings, is_loopback};
 use commonplace::shutdown::Tasks;
 use commonplace::store::crash::CrashMarkers;
@@ -146,6 +147,7 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
         listeners,
         Options::from(settings),
         Arc::clone(&store) as Arc<dyn Store>,
+        Arc::new(Alone),
         Some(Arc::clone(&markers)),
         access,
         tasks.clone(),

@@ -39,6 +39,11 @@ struct Handles {
     inbox_full: Counter,
     outbox_refused: Counter,
     logs_healed: Counter,
+    bus_said: Counter,
+    bus_heard: Counter,
+    bus_missed: Counter,
+    bus_unread: Counter,
+    present_elsewhere: Gauge,
 }
 
 impl Handles {
@@ -62,6 +67,11 @@ impl Handles {
             inbox_full: counter!("commonplace_room_inbox_full_total"),
             outbox_refused: counter!("commonplace_outbox_refused_total"),
             logs_healed: counter!("commonplace_logs_healed_total"),
+            bus_said: counter!("commonplace_bus_said_total"),
+            bus_heard: counter!("commonplace_bus_heard_total"),
+            bus_missed: counter!("commonplace_bus_missed_total"),
+            bus_unread: counter!("commonplace_bus_unread_total"),
+            present_elsewhere: gauge!("commonplace_present_elsewhere"),
         }
     }
 }
@@ -125,6 +135,20 @@ fn describe() {
     describe_counter!(
         "commonplace_logs_healed_total",
         "Times a log had gone back in time and a room put back what it lost"
+    );
+    describe_counter!("commonplace_bus_said_total", "Messages said to other instances");
+    describe_counter!("commonplace_bus_heard_total", "Messages heard from other instances");
+    describe_counter!(
+        "commonplace_bus_missed_total",
+        "Times a room may have missed something that another instance said, and asked who is there"
+    );
+    describe_counter!(
+        "commonplace_bus_unread_total",
+        "Messages of other instances that could not be read: of another release, or damaged"
+    );
+    describe_gauge!(
+        "commonplace_present_elsewhere",
+        "Clients that are shown here as present by way of another instance"
     );
     describe_counter!("commonplace_refusals_total", "What was refused, by reason");
     describe_counter!("commonplace_connections_closed_total", "WebSockets that ended, by reason");
@@ -205,6 +229,32 @@ pub fn append_seconds(seconds: f64) {
 /// An update has been acknowledged this long after its receipt.
 pub fn ack_seconds(seconds: f64) {
     HANDLES.ack_seconds.record(seconds);
+}
+
+/// Something was said to other instances.
+pub fn bus_said() {
+    HANDLES.bus_said.increment(1);
+}
+
+/// Another instance has said something.
+pub fn bus_heard() {
+    HANDLES.bus_heard.increment(1);
+}
+
+/// Other instances may have said something that a room did not hear.
+pub fn bus_missed() {
+    HANDLES.bus_missed.increment(1);
+}
+
+/// Another instance has said something that could not be read.
+pub fn bus_unread() {
+    HANDLES.bus_unread.increment(1);
+}
+
+/// More (positive) or fewer clients are present by way of other instances.
+pub fn present_elsewhere(change: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "a room holds some thousands at most")]
+    HANDLES.present_elsewhere.increment(change as f64);
 }
 
 /// A room has opened.

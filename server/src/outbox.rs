@@ -11,6 +11,7 @@
 
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -36,14 +37,14 @@ pub enum Outgoing {
 }
 
 /// A wish that something be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closing {
     /// One seat (the connection decides whether its client can be told about that, or the socket has to go), or the whole socket.
     pub seat: Option<SeatNumber>,
     /// Why, for the client's machine.
     pub code: CloseCode,
     /// Why, in words.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 /// The rooms' end.
@@ -133,9 +134,9 @@ impl Outbox {
     }
 
     /// Asks the connection to close this seat, or without one the socket. Only a connection that has gone cannot be asked (O4).
-    pub fn close(&self, code: CloseCode, reason: &'static str) -> Result<(), Full> {
-        let closing = Closing { seat: self.seat, code, reason };
-        match self.frames.try_send(Outgoing::Close(closing)) {
+    pub fn close(&self, code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Result<(), Full> {
+        let closing = Closing { seat: self.seat, code, reason: reason.into() };
+        match self.frames.try_send(Outgoing::Close(closing.clone())) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Full),
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -170,7 +171,7 @@ impl OutboxTail {
     /// The next thing to send. Registers the task's waker when there is nothing. `None` when every room has let go.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
         let taken = std::task::ready!(self.frames.poll_recv(cx));
-        if let Some(&closing) = self.counts.overtaking.get() {
+        if let Some(closing) = self.counts.overtaking.get().cloned() {
             self.frames.close();
             return Poll::Ready(Some(Outgoing::Close(Closing { seat: None, ..closing })));
         }

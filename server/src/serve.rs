@@ -1,6 +1,7 @@
 //! How does a server begin, and how does it end without losing anything?
 
 use crate::access::Access;
+use crate::bus::Bus;
 use crate::config::{Door, Origin, Settings, is_loopback};
 use crate::connection::Registry;
 use crate::http::{self, UpgradeBudget};
@@ -86,13 +87,14 @@ pub async fn run(
     listeners: Listeners,
     options: Options,
     store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
     markers: Option<Arc<CrashMarkers>>,
     access: Arc<dyn Access>,
     tasks: Tasks,
 ) -> io::Result<Stopped> {
     crate::metrics::install();
     let edge = Arc::new(Edge {
-        rooms: Rooms::new(Arc::clone(&store), markers, tasks.clone()),
+        rooms: Rooms::new(Arc::clone(&store), bus, markers, tasks.clone()),
         store,
         access,
         tasks: tasks.clone(),

@@ -140,6 +140,7 @@ impl Client {
             | ToPeer::Awareness(_)
             | ToPeer::SyncStatus(_)
             | ToPeer::Stateless(_)
+            | ToPeer::Scope(_)
             | ToPeer::KeepAlive => {}
         }
         if self.doc.transact().has_missing_updates() {

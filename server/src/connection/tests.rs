@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::access::{Access, Sandbox};
+use crate::bus::Alone;
 use crate::config::Door;
 use crate::http::UpgradeBudget;
 use crate::rooms::Rooms;
@@ -29,7 +30,7 @@ fn edge(access: impl Access) -> Arc<Edge> {
         listens_on_loopback: true,
     };
     Arc::new(Edge {
-        rooms: Rooms::new(store.clone(), None, tasks.clone()),
+        rooms: Rooms::new(store.clone(), Arc::new(Alone), None, tasks.clone()),
         store,
         access: Arc::new(access),
         tasks,

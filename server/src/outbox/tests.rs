@@ -50,7 +50,7 @@ fn o4_a_close_overtakes_when_there_is_no_room() {
     let (outbox, mut tail) = outbox();
     while outbox.push(frame(1)).is_ok() {}
     assert_eq!(outbox.for_seat(3).close(CloseCode::RESET, "reset"), Ok(()));
-    let whole_socket = Closing { seat: None, code: CloseCode::RESET, reason: "reset" };
+    let whole_socket = Closing { seat: None, code: CloseCode::RESET, reason: "reset".into() };
     assert_eq!(next(&mut tail), Some(Outgoing::Close(whole_socket)));
     assert_eq!(outbox.push(frame(1)), Err(Full), "nothing follows a close");
 }
@@ -63,7 +63,11 @@ fn a_close_with_room_waits_its_turn_and_names_its_seat() {
     assert!(matches!(next(&mut tail), Some(Outgoing::Frame(_))));
     assert_eq!(
         next(&mut tail),
-        Some(Outgoing::Close(Closing { seat: Some(3), code: CloseCode::RESET, reason: "reset" }))
+        Some(Outgoing::Close(Closing {
+            seat: Some(3),
+            code: CloseCode::RESET,
+            reason: "reset".into()
+        }))
     );
 }
 

@@ -4,8 +4,10 @@
 //! socket, a task or a clock, so a seeded simulation can play every part.
 
 use crate::access::{Principal, Scope};
+use crate::bus::message::{Command, Envelope, Message};
 use crate::store::{Bookmark, EntryId, Page, Position, StoreError};
 use bytes::Bytes;
+use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::update::StateVector;
 
@@ -81,6 +83,8 @@ pub enum ToPeer {
     SyncStatus(Bytes),
     /// An application's own text.
     Stateless(String),
+    /// What it may do from now on. Told to Hocuspocus; y-websocket has no words for it.
+    Scope(Scope),
     /// The smallest message that feeds a client's watchdog.
     KeepAlive,
 }
@@ -119,6 +123,12 @@ pub enum Event {
     Followed,
     /// The store has not answered for so long that nobody may be served any more.
     OutOfTouch,
+    /// Another instance has said this.
+    Heard(Envelope),
+    /// Other instances may have said something that was not heard.
+    Missed,
+    /// The server itself wants this.
+    Command(Command),
     /// The time asked for by [`Effect::WakeAt`] has come.
     Tick,
     /// The server is stopping: no new peers, store what waits, say goodbye.
@@ -214,6 +224,8 @@ pub enum Note {
         /// Where the log was found.
         head: Position,
     },
+    /// What another instance said could not be read.
+    Unread(Malformed),
 }
 
 /// What a room wants done. The caller does them in order.
@@ -248,6 +260,10 @@ pub enum Effect {
     },
     /// Close a peer's seat: the document for a Hocuspocus peer that can be told, else the socket.
     Close(PeerId, CloseCode, &'static str),
+    /// Close every seat in this way, and let nothing more of the room through.
+    CloseAll(CloseCode, String),
+    /// Tell the other instances.
+    Say(Message),
     /// Wake the room at this time, if nothing happens before. Replaces the wish before it.
     WakeAt(Millis),
     /// The document must be set aside, because of this. Its peers have been closed.

@@ -11,6 +11,7 @@ pub mod presence;
 pub mod record;
 pub mod state;
 
+use crate::bus::{Ear, Heard, Speaker};
 use crate::clock::Clock;
 use crate::metrics;
 use crate::outbox::Outbox;
@@ -59,6 +60,9 @@ pub(crate) enum Status {
 pub(crate) struct RoomTask {
     pub(crate) log: LogName,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) speaker: Speaker,
+    /// Hears the other instances from before the log is read on, so that no change of rights is missed by those who wait for it.
+    pub(crate) ear: Ear,
     pub(crate) markers: Option<Arc<CrashMarkers>>,
     pub(crate) tasks: Tasks,
     pub(crate) inbox: mpsc::Receiver<Inbox>,
@@ -78,6 +82,7 @@ struct SeatState {
 struct Carrier {
     log: LogName,
     store: Arc<dyn Store>,
+    speaker: Speaker,
     tasks: Tasks,
     status: watch::Sender<Status>,
     clock: Clock,
@@ -94,6 +99,8 @@ struct Carrier {
     failure: Option<JoinError>,
     /// What the gauge of waiting updates holds for this room.
     waiting: usize,
+    /// What the gauge of those present elsewhere holds for this room.
+    elsewhere: usize,
 }
 
 impl RoomTask {
@@ -102,6 +109,7 @@ impl RoomTask {
         let mut carrier = Carrier {
             log: self.log,
             store: self.store,
+            speaker: self.speaker,
             tasks: self.tasks,
             status: self.status,
             clock: Clock::default(),
@@ -114,7 +122,9 @@ impl RoomTask {
             echoes: VecDeque::new(),
             failure: None,
             waiting: 0,
+            elsewhere: 0,
         };
+        let mut ear = self.ear;
         let (mut room, effects) = Room::new(rand::random());
         let mut ended = carrier.carry(effects);
         let mut batch = Vec::with_capacity(INBOX_BATCH);
@@ -126,6 +136,12 @@ impl RoomTask {
                 // Cancel safety: the futures stay in the set.
                 Some(event) = carrier.work.next(), if !carrier.work.is_empty() => {
                     ended = carrier.step(&mut room, self.markers.as_ref(), event);
+                }
+                // Cancel safety: `next` takes nothing unless it completes. Before the inbox, so that whose rights are taken away says nothing more.
+                heard = ear.next() => {
+                    if let Some(event) = carrier.heard(heard) {
+                        ended = carrier.step(&mut room, self.markers.as_ref(), event);
+                    }
                 }
                 // Cancel safety: `recv_many` takes nothing unless it completes. Before the log is read nobody is let in.
                 count = self.inbox.recv_many(&mut batch, INBOX_BATCH) => {
@@ -148,7 +164,7 @@ impl RoomTask {
         }
         // Those who still wait to join hear that the room has ended, by their dropped answers, and open it anew.
         self.inbox.close();
-        carrier.count_waiting(0);
+        carrier.count(0, 0);
         metrics::peers(-i32::try_from(carrier.seats.len()).unwrap_or(i32::MAX));
         carrier.status.send_replace(Status::Ended(carrier.failure.take()));
     }
@@ -192,16 +208,31 @@ impl Carrier {
             self.following = false;
         }
         let ended = self.step_and_carry(room, markers, event);
-        self.count_waiting(room.waiting());
+        self.count(room.waiting(), room.present_elsewhere());
         self.follow(room.follows());
         ended
     }
 
-    /// Keeps the gauge of all rooms together level with this one.
-    fn count_waiting(&mut self, waiting: usize) {
+    /// What another instance has said.
+    fn heard(&self, heard: Heard) -> Option<Event> {
+        match heard {
+            Heard::Message(said) => self.speaker.understand(&self.log, &said).map(Event::Heard),
+            Heard::Missed => {
+                metrics::bus_missed();
+                Some(Event::Missed)
+            }
+        }
+    }
+
+    /// Keeps the gauges of all rooms together level with this one.
+    fn count(&mut self, waiting: usize, elsewhere: usize) {
         let before = std::mem::replace(&mut self.waiting, waiting);
         if before != waiting {
             metrics::updates_waiting(waiting as i64 - before as i64);
+        }
+        let before = std::mem::replace(&mut self.elsewhere, elsewhere);
+        if before != elsewhere {
+            metrics::present_elsewhere(elsewhere as i64 - before as i64);
         }
     }
 
@@ -254,6 +285,14 @@ impl Carrier {
                         seat.outbox.close(code, reason).ok();
                     }
                 }
+                Effect::CloseAll(code, reason) => {
+                    for seat in self.seats.values_mut() {
+                        seat.seating = Seating::Behind;
+                        // A connection that has gone needs no closing.
+                        seat.outbox.close(code, reason.clone()).ok();
+                    }
+                }
+                Effect::Say(message) => self.speaker.say(&self.log, message),
                 Effect::WakeAt(at) => self.wake = Some(self.clock.instant(at)),
                 Effect::Quarantine(reason) => self.quarantine(reason),
                 Effect::OpenFailed(error) => {
@@ -351,7 +390,8 @@ impl Carrier {
     }
 
     fn broadcast(&mut self, not_to: Option<PeerId>, message: &ToPeer) {
-        let is_presence = matches!(message, ToPeer::Awareness(_));
+        // What goes past the document reaches also those who have not been told the document yet.
+        let is_presence = matches!(message, ToPeer::Awareness(_) | ToPeer::Stateless(_));
         let mut frames_sent = 0;
         for (&peer, seat) in &mut self.seats {
             let reaches = match seat.seating {
@@ -461,6 +501,10 @@ impl Carrier {
                 }
                 tracing::warn!(document = %self.log, parts, bytes, head = head.0, "what the log lost and was still here goes back into it; everyone is asked for what they have");
             }
+            Note::Unread(malformed) => {
+                metrics::bus_unread();
+                tracing::debug!(document = %self.log, %malformed, "what another instance said cannot be read");
+            }
             Note::PassedOver(position, reason) => {
                 tracing::error!(document = %self.log, position = position.0, reason, "a stored edit was passed over");
             }
@@ -480,6 +524,9 @@ const fn touches_engine(event: &Event) -> bool {
         | Event::Compacted(_)
         | Event::Followed
         | Event::OutOfTouch
+        | Event::Heard(_)
+        | Event::Missed
+        | Event::Command(_)
         | Event::Tick
         | Event::Stop => false,
     }

@@ -20,12 +20,13 @@
 //!
 //! [`opening`] loads the log, [`follow`] reads on, [`edits`] takes updates in, [`storing`] stores and answers them, [`heal`] puts back what a log lost,
 //! [`place`] knows where the log is and when it is compacted, [`sync`] brings peers up to date, [`show`] paces broadcasts, [`trouble`] tells people why
-//! nothing is saved.
+//! nothing is saved, [`others`] does what other instances and the server itself want.
 
 mod edits;
 mod follow;
 mod heal;
 mod opening;
+mod others;
 mod place;
 mod show;
 mod storing;
@@ -38,6 +39,7 @@ use super::event::{
 };
 use super::presence::Presence;
 use crate::access::{Principal, Scope};
+use crate::bus::message::Message;
 use crate::store::Bookmark;
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
@@ -46,6 +48,7 @@ use commonplace_protocol::presence;
 use commonplace_protocol::update::StateVector;
 use edits::Edits;
 use opening::{Opening, Reload};
+use others::Rights;
 use place::LogPlace;
 pub use place::{COMPACT_BYTES, COMPACT_ENTRIES, COMPACT_ON_CLOSE_ENTRIES};
 use show::Show;
@@ -67,6 +70,7 @@ pub struct Room {
     document: Document,
     peers: BTreeMap<PeerId, Peer>,
     presence: Presence,
+    rights: Rights,
     edits: Edits,
     show: Show,
     log: LogPlace,
@@ -160,6 +164,7 @@ struct Had {
 struct Unsent {
     /// What it is known to have; `None` while it has not begun to sync.
     had: Option<Had>,
+    scope: Option<Scope>,
     applied: u32,
     refused: u32,
     status: Option<Bytes>,
@@ -174,6 +179,7 @@ impl Room {
             document: Document::new(),
             peers: BTreeMap::new(),
             presence: Presence::default(),
+            rights: Rights::default(),
             edits: Edits::new(nonce),
             show: Show::default(),
             log: LogPlace::new(),
@@ -208,14 +214,15 @@ impl Room {
         }
         match event {
             Event::Read(page) => self.read(now, page),
-            Event::Join(join) => self.join(join),
+            Event::Join(join) => self.join(now, join),
             Event::Leave(peer) => self.leave(now, peer),
             Event::Received(peer, message) => self.received(now, peer, message),
             Event::Scope(peer, scope) => {
-                if let Some(peer) = self.peers.get_mut(&peer) {
-                    peer.scope = scope;
-                }
+                self.set_scope(peer, scope);
             }
+            Event::Heard(said) => self.heard(now, said),
+            Event::Missed => self.presence.missed(),
+            Event::Command(command) => self.command(now, command),
             Event::Behind(..) => {}
             Event::Drained(peer) => self.drained(peer),
             Event::Stored(outcome) => self.stored(now, outcome),
@@ -258,6 +265,12 @@ impl Room {
         self.peers.len()
     }
 
+    /// How many are present by way of other instances.
+    #[must_use]
+    pub const fn present_elsewhere(&self) -> usize {
+        self.presence.elsewhere()
+    }
+
     /// How many received updates wait to be stored.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -285,6 +298,7 @@ impl Room {
 
     fn end(&mut self) {
         self.phase = Phase::Ended;
+        self.effects.push(Effect::Say(Message::Bye));
         self.effects.push(Effect::Finished);
     }
 
@@ -292,7 +306,7 @@ impl Room {
         self.effects.push(Effect::Note(note));
     }
 
-    fn join(&mut self, join: Join) {
+    fn join(&mut self, now: Now, join: Join) {
         self.idle_since = None;
         let peer = Peer {
             dialect: join.dialect,
@@ -315,6 +329,7 @@ impl Room {
         self.peers.insert(join.peer, peer);
         self.tell_who_is_here(join.peer);
         self.tell_trouble_to(join.peer);
+        self.set_rights_of_newcomer(now, join.peer);
     }
 
     fn leave(&mut self, now: Now, peer: PeerId) {
@@ -343,9 +358,8 @@ impl Room {
         debug_assert!(bytes.len() <= MAX_AWARENESS_MESSAGE, "the connection has checked the size");
         match presence::decode(bytes) {
             Ok(entries) => {
-                for (to, correction) in self.presence.receive(peer, &entries, now.mono) {
-                    self.send(to, ToPeer::Awareness(correction.into()));
-                }
+                let corrections = self.presence.receive(peer, &entries, now.mono);
+                self.correct(corrections);
             }
             Err(malformed) => {
                 self.note(Note::Refused {
@@ -422,6 +436,7 @@ impl Room {
             self.show.wake_at(self.presence.has_changes()),
             self.idle_since.map(|since| since + IDLE_CLOSE),
             self.log.read_again_at(),
+            self.presence_wake(),
         ];
         let asks = self.next_ask();
         for wish in wishes.into_iter().flatten().chain(asks) {

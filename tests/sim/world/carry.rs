@@ -111,6 +111,11 @@ impl World {
                 self.tally.put_back += parts as u64;
             }
             Effect::Note(Note::Reloaded(_)) => self.tally.reloaded += 1,
+            Effect::CloseAll(code, reason) => {
+                return Err(format!("everybody was closed: {code:?} {reason}"));
+            }
+            // Presence has tests of its own.
+            Effect::Say(_) => {}
             Effect::OpenFailed(_) | Effect::Note(_) => {}
             Effect::Finished => host.ended = true,
         }

@@ -1,5 +1,6 @@
 //! Scripts for one room: what comes in, what must go out. The log is a vector, the clock a number.
 
+mod others;
 mod told;
 mod trouble;
 
