@@ -50,7 +50,7 @@ fn connect(edge: &Arc<Edge>, line: Line, pipe: usize) -> Client {
     let (ours, io) = duplex(pipe);
     let place = edge.registry.take_place().expect("there is a place");
     let remote = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let served = edge.tasks.spawn(serve(Arc::clone(edge), place, ours, Bytes::new(), remote, line));
+    let served = edge.tasks.spawn(serve(Arc::clone(edge), place, ours, Bytes::new(), remote, line, None));
     Client { io, began: Instant::now(), served }
 }
 
