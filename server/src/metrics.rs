@@ -188,9 +188,9 @@ pub fn frame_received(bytes: usize) {
     HANDLES.bytes_received.increment(bytes as u64);
 }
 
-/// A WebSocket message has been sent.
-pub fn frame_sent(bytes: usize) {
-    HANDLES.frames_sent.increment(1);
+/// WebSocket messages have been sent, with so many bytes in them.
+pub fn frames_sent(frames: usize, bytes: usize) {
+    HANDLES.frames_sent.increment(frames as u64);
     HANDLES.bytes_sent.increment(bytes as u64);
 }
 

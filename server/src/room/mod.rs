@@ -74,6 +74,8 @@ struct SeatState {
     dialect: Dialect,
     address: Bytes,
     seating: Seating,
+    /// Something was queued for it since the last flush.
+    is_unflushed: bool,
     /// How many of its updates were refused.
     refusals: u32,
 }
@@ -87,6 +89,8 @@ struct Carrier {
     status: watch::Sender<Status>,
     clock: Clock,
     seats: BTreeMap<PeerId, SeatState>,
+    /// Those for whom something was queued. All that one turn has for a peer leaves in one write.
+    unflushed: Vec<PeerId>,
     framer: Framer,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
     /// Where the room wants the log followed from. Read by the follower, which goes on from there without being made anew.
@@ -114,6 +118,7 @@ impl RoomTask {
             status: self.status,
             clock: Clock::default(),
             seats: BTreeMap::new(),
+            unflushed: Vec::new(),
             framer: Framer::default(),
             work: FuturesUnordered::new(),
             follow_from: watch::Sender::new(None),
@@ -160,6 +165,7 @@ impl RoomTask {
                     ended = carrier.step(&mut room, self.markers.as_ref(), Event::Tick);
                 }
             }
+            carrier.flush();
             carrier.framer.clear();
         }
         // Those who still wait to join hear that the room has ended, by their dropped answers, and open it anew.
@@ -187,14 +193,23 @@ impl Carrier {
                 metrics::peers(1);
                 self.seats.insert(
                     peer,
-                    SeatState { outbox, dialect, address, seating: Seating::Arriving, refusals: 0 },
+                    SeatState {
+                        outbox,
+                        dialect,
+                        address,
+                        seating: Seating::Arriving,
+                        is_unflushed: false,
+                        refusals: 0,
+                    },
                 );
                 self.step(room, markers, Event::Join(Join { peer, dialect, principal, scope }))
             }
             Inbox::Event(event) => {
                 if let Event::Leave(peer) = event
-                    && self.seats.remove(&peer).is_some()
+                    && let Some(seat) = self.seats.remove(&peer)
                 {
+                    // What was queued for it is the connection's now: other documents may go on there.
+                    seat.outbox.flush();
                     metrics::peers(-1);
                 }
                 self.step(room, markers, event)
@@ -376,7 +391,9 @@ impl Carrier {
         let Some(seat) = self.seats.get_mut(&peer) else { return };
         let Some(frames) = self.framer.frames(seat.dialect, &seat.address, message) else { return };
         for sent in 0..frames.times {
-            if seat.seating == Seating::Behind || seat.outbox.push(frames.frame.clone()).is_err() {
+            if seat.seating != Seating::Behind && seat.outbox.queue(frames.frame.clone()).is_ok() {
+                mark_unflushed(peer, seat, &mut self.unflushed);
+            } else {
                 seat.seating = Seating::Behind;
                 metrics::outbox_refused();
                 let unsent = match message {
@@ -405,7 +422,8 @@ impl Carrier {
             let Some(frames) = self.framer.frames(seat.dialect, &seat.address, message) else {
                 continue;
             };
-            if seat.outbox.push(frames.frame).is_ok() {
+            if seat.outbox.queue(frames.frame).is_ok() {
+                mark_unflushed(peer, seat, &mut self.unflushed);
                 frames_sent += 1;
             } else {
                 seat.seating = Seating::Behind;
@@ -415,6 +433,16 @@ impl Carrier {
         }
         if !is_presence {
             metrics::update_frames_sent(frames_sent);
+        }
+    }
+
+    /// Hands everything that was queued to the kernel, or to the connections whose sockets are full.
+    fn flush(&mut self) {
+        for peer in self.unflushed.drain(..) {
+            if let Some(seat) = self.seats.get_mut(&peer) {
+                seat.is_unflushed = false;
+                seat.outbox.flush();
+            }
         }
     }
 
@@ -509,6 +537,12 @@ impl Carrier {
                 tracing::error!(document = %self.log, position = position.0, reason, "a stored edit was passed over");
             }
         }
+    }
+}
+
+fn mark_unflushed(peer: PeerId, seat: &mut SeatState, unflushed: &mut Vec<PeerId>) {
+    if !std::mem::replace(&mut seat.is_unflushed, true) {
+        unflushed.push(peer);
     }
 }
 
