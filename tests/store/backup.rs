@@ -239,7 +239,10 @@ async fn an_export_holds_every_record_and_reads_back() {
     assert_eq!((exported.records, exported.damaged), (11, 1));
     assert!(bytes.starts_with(b"commonplace log 1\n\x0b\0\0\0\0\0\0\0\x02\x01\x28\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0state\x01\x01\x29"));
     let bytes = Bytes::from(bytes);
-    assert_eq!(read_export(&bytes).unwrap(), store.read_raw(&name("note/a")).await.unwrap());
+    let mut there = store.read_raw(&name("note/a")).await.unwrap();
+    // An export has no room for ids: what outlives this program needs none.
+    there.iter_mut().for_each(|record| record.id = None);
+    assert_eq!(read_export(&bytes).unwrap(), there);
     for cut in (0..bytes.len()).step_by(97).chain(bytes.len() - 20..bytes.len()) {
         assert_eq!(read_export(&bytes.slice(..cut)), None, "cut at {cut}");
     }

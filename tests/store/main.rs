@@ -11,6 +11,8 @@ mod bench;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod sqlite_disk;
 #[cfg(test)]
 mod sqlite_faults;
@@ -54,6 +56,11 @@ macro_rules! every_clause {
                 s13_names_come_in_byte_order
                 s14_readers_and_appends_of_many_logs_do_not_wait_for_each_other
                 s15_blobs
+                s19_a_log_moves_whole
+                s19_only_a_whole_log_and_only_where_none_is
+                s19_damage_and_marks_move_too
+                s19_large_and_lean_logs_move
+                s20_blobs_are_listed
                 recent_logs_come_first
                 closing_refuses_what_comes_after
             }

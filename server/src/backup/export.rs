@@ -95,6 +95,7 @@ pub fn read_export(bytes: &Bytes) -> Option<Vec<RawRecord>> {
         records.push(RawRecord {
             position: Position(u64::from_le_bytes(position.try_into().ok()?)),
             is_snapshot: kind == 2,
+            id: None,
             bytes: rest.slice(HEADER..end),
             intact: intact == 1,
         });
