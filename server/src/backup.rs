@@ -71,16 +71,22 @@ pub enum BackupError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A copy goes only where nothing is.
-    #[error("there is data in the place to copy to; a copy goes only where nothing is: choose another place")]
+    #[error(
+        "there is data in the place to copy to; a copy goes only where nothing is: choose another place"
+    )]
     NotEmpty,
     /// Another copy was begun there.
-    #[error("a copy from {0} was begun there and is not finished: finish that one, or choose another place")]
+    #[error(
+        "a copy from {0} was begun there and is not finished: finish that one, or choose another place"
+    )]
     OtherCopy(String),
     /// The source is itself half a copy.
     #[error("{0} is itself a copy that is not finished: finish that one first")]
     HalfCopy(String),
     /// What was written does not read back.
-    #[error("{0:?} is not the same in both places, although nothing should have changed it: is something else writing to the place of the copy?")]
+    #[error(
+        "{0:?} is not the same in both places, although nothing should have changed it: is something else writing to the place of the copy?"
+    )]
     Differs(LogName),
     /// The file system said no.
     #[error("{doing} {}", .path.display())]

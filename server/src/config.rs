@@ -297,7 +297,9 @@ pub enum Mistake {
     #[error("--durability {0:?} is none of fsync, replicated=N (N from 1 to 9) and memory")]
     Durability(String),
     /// Something about Redis without a Redis.
-    #[error("{0} means nothing without --redis: a data folder is always on disk before anything is called saved")]
+    #[error(
+        "{0} means nothing without --redis: a data folder is always on disk before anything is called saved"
+    )]
     WithoutRedis(&'static str),
     /// Two places for one command.
     #[error("--data and --redis name two places: say one")]

@@ -18,6 +18,8 @@ mod sqlite_disk;
 mod sqlite_faults;
 #[cfg(test)]
 mod sqlite_group;
+#[cfg(test)]
+mod transfer;
 
 #[cfg(test)]
 use bench::{SimBench, SqliteBench};

@@ -29,10 +29,7 @@ async fn rich(store: &dyn Store, log: &str) -> Contents {
     for covers in [5, 9] {
         let bytes = Bytes::from(format!("state at {covers}"));
         let last = Some(EntryId((7 << 64) | u128::from(covers)));
-        store
-            .compact(&log_name, Snapshot { covers: Position(covers), last, bytes })
-            .await
-            .unwrap();
+        store.compact(&log_name, Snapshot { covers: Position(covers), last, bytes }).await.unwrap();
     }
     contents(store, log).await
 }
@@ -132,7 +129,10 @@ pub(crate) async fn s19_large_and_lean_logs_move(bench: &dyn Bench) {
     };
     let snapshot = |covers, size| RawRecord { is_snapshot: true, ..entry(covers, size) };
     for (log, records) in [
-        ("large", vec![snapshot(2, 3_000_000), entry(3, 2_000_000), entry(4, 0), entry(5, 7_000_000)]),
+        (
+            "large",
+            vec![snapshot(2, 3_000_000), entry(3, 2_000_000), entry(4, 0), entry(5, 7_000_000)],
+        ),
         ("only a snapshot", vec![snapshot(900, 10)]),
         ("older tail", vec![snapshot(4, 1), entry(2, 1), entry(3, 1), entry(4, 1), entry(5, 1)]),
     ] {

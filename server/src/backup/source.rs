@@ -120,9 +120,7 @@ impl Source {
     /// A blob, or what is wrong with it.
     pub async fn blob(&self, name: &LogName) -> Result<Option<Bytes>, StoreError> {
         match &self.0 {
-            Kind::File { connection, .. } => {
-                read::blob(connection, name).map_err(StoreError::from)
-            }
+            Kind::File { connection, .. } => read::blob(connection, name).map_err(StoreError::from),
             Kind::Store(store) => store.get_blob(name).await,
         }
     }

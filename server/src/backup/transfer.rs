@@ -88,6 +88,9 @@ pub async fn copy(
     let mut copied = Copied::default();
     let put = put_logs(from, to, is_new, &mut copied, tell).await?;
     put_blobs(from, to, &mut copied).await?;
+    if !is_new {
+        remove_others(from, to, &put).await?;
+    }
     compare(from, to, put, &mut copied, tell).await?;
     if copied.moved_on.is_empty() || moving == Moving::IsFine {
         to.delete_blob(&mark()).await?;
@@ -162,6 +165,30 @@ async fn put_blobs(from: &Source, to: &dyn Store, copied: &mut Copied) -> Result
                 Ok(None) => copied.moved_on.push(name),
                 Err(StoreError::Corrupt(why)) => copied.left.push((name, why)),
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Removes what an interrupted copy has put and the source no longer has. Everything in the target came from there.
+async fn remove_others(from: &Source, to: &dyn Store, put: &Put) -> Result<(), BackupError> {
+    let mut last: Option<LogName> = None;
+    loop {
+        let page = to.list("", last.as_ref(), NAMES).await?;
+        let Some(end) = page.last() else { break };
+        last = Some(end.name.clone());
+        for info in page.iter().filter(|info| !put.contains_key(&info.name)) {
+            to.delete(&info.name).await?;
+        }
+    }
+    let mut last: Option<LogName> = None;
+    loop {
+        let page = to.list_blobs(last.as_ref(), NAMES).await?;
+        let Some(end) = page.last() else { return Ok(()) };
+        last = Some(end.clone());
+        for name in page {
+            if name != mark() && from.blob(&name).await == Ok(None) {
+                to.delete_blob(&name).await?;
             }
         }
     }

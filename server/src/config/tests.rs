@@ -104,10 +104,14 @@ fn origins_are_compared_as_browsers_write_them() {
 
 #[test]
 fn redis_is_asked_for_in_one_place_and_its_password_is_never_shown() {
-    let settings = parse("--redis redis://anna:s3cret@db:7000 --durability replicated=2 --redis-prefix mine")
-        .expect("a fine line");
+    let settings =
+        parse("--redis redis://anna:s3cret@db:7000 --durability replicated=2 --redis-prefix mine")
+            .expect("a fine line");
     let redis = settings.redis.clone().expect("a Redis");
-    assert_eq!((redis.url.to_string().as_str(), redis.prefix.as_str()), ("redis://anna@db:7000", "mine"));
+    assert_eq!(
+        (redis.url.to_string().as_str(), redis.prefix.as_str()),
+        ("redis://anna@db:7000", "mine")
+    );
     assert_eq!(settings.durability, Some(Durability::Replicated(2)));
     assert!(!format!("{settings:?}").contains("s3cret"));
     assert_eq!(parse("").expect("fine").redis, None);
@@ -123,10 +127,7 @@ fn redis_is_asked_for_in_one_place_and_its_password_is_never_shown() {
         let parsed = parse(&format!("--redis redis://h --durability {given}"));
         match read {
             Some(read) => assert_eq!(parsed.expect(given).durability, Some(read)),
-            None => assert_eq!(
-                parsed.expect_err(given).0,
-                [Mistake::Durability(given.to_owned())]
-            ),
+            None => assert_eq!(parsed.expect_err(given).0, [Mistake::Durability(given.to_owned())]),
         }
     }
     assert_eq!(

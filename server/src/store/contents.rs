@@ -41,7 +41,8 @@ impl Contents {
     /// Whether the records make a log: entries without a hole, snapshots in order and of what is there or was. Damaged records count: they stand
     /// in their places.
     pub fn shape(&self) -> Result<Shape, StoreError> {
-        let no_log = |why: &str| Err(StoreError::Corrupt(format!("these records are no log: {why}")));
+        let no_log =
+            |why: &str| Err(StoreError::Corrupt(format!("these records are no log: {why}")));
         let mut shape = Shape::default();
         for snapshot in self.snapshots() {
             if snapshot.position <= shape.newest {

@@ -40,6 +40,7 @@
 mod checksum;
 mod contents;
 pub mod crash;
+pub mod marks;
 pub mod redis;
 pub mod sim;
 pub mod sqlite;

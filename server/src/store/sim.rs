@@ -9,8 +9,8 @@ mod disk;
 pub use disk::{Faults, SimDisk};
 
 use super::{
-    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, Page, Position, RawRecord, Snapshot,
-    Store, StoreError,
+    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, Page, Position, RawRecord,
+    Snapshot, Store, StoreError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -21,7 +21,9 @@ fn an_address_is_shown_without_its_password() {
         let place = RedisPlace { url, prefix: "p".to_owned() };
         assert!(!format!("{place} {place:?}").contains("s3cret"));
     }
-    for bad in ["", "redis://", "127.0.0.1:6379", "http://127.0.0.1", "redis://a/b", "redis://0.0.0.0"] {
+    for bad in
+        ["", "redis://", "127.0.0.1:6379", "http://127.0.0.1", "redis://a/b", "redis://0.0.0.0"]
+    {
         assert_eq!(shown(bad), None, "{bad:?}");
     }
 }
@@ -74,10 +76,7 @@ fn the_command_line_wins_and_then_redis() {
 #[test]
 fn a_bad_address_is_not_repeated() {
     let refused = place("--redis s3cret@nowhere --redis-prefix a{b", &[]).expect_err("it is none");
-    assert_eq!(
-        refused.0,
-        [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a{b".to_owned())]
-    );
+    assert_eq!(refused.0, [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a{b".to_owned())]);
     assert!(!format!("{refused} {refused:?}").contains("s3cret"));
     let environment = [("COMMONPLACE_REDIS", "s3cret")];
     let refused = place("", &environment).expect_err("it is none").to_string();
@@ -97,8 +96,14 @@ fn places(line: &str, environment: &str) -> Result<(String, String), Mistakes> {
 fn a_copy_goes_from_a_place_to_another() {
     let pair = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
     assert_eq!(places("--from ./data --to redis://h", ""), pair("./data", "redis://h:6379"));
-    assert_eq!(places("--from ./data --to redis://", "redis://:pw@e"), pair("./data", "redis://e:6379"));
+    assert_eq!(
+        places("--from ./data --to redis://", "redis://:pw@e"),
+        pair("./data", "redis://e:6379")
+    );
     assert_eq!(places("--from redis://a --to new", ""), pair("redis://a:6379", "new"));
-    assert_eq!(places("--from a --to redis://", ""), Err(Mistakes(vec![Mistake::RedisUrl("--to")])));
+    assert_eq!(
+        places("--from a --to redis://", ""),
+        Err(Mistakes(vec![Mistake::RedisUrl("--to")]))
+    );
     assert_eq!(places("--from a --to a", ""), Err(Mistakes(vec![Mistake::SamePlace])));
 }

@@ -5,12 +5,19 @@
 
 use crate::store::Durability;
 use redis::aio::ConnectionLike;
-use redis::{RedisError, RedisResult, cmd};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisError, RedisResult, cmd};
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 /// The oldest release with functions that the store needs: sharded pub/sub and effects of scripts that replicate as such.
 const OLDEST: (u32, u32) = (7, 0);
+
+/// How long Redis may take to be reached, and to answer: a person waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often, once a second, one that reads its files is asked again before we give up: a gigabyte takes some ten seconds.
+const LOADING_TRIES: usize = 60;
 
 /// Settings that decide what an answer is worth.
 const SETTINGS: [&str; 3] = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite"];
@@ -180,6 +187,54 @@ impl fmt::Display for Unfit {
 
 impl std::error::Error for Unfit {}
 
+/// Why nothing could be promised.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It was not reached, or did not let us in.
+    #[error("{0}")]
+    Away(String),
+    /// It cannot be used as it is.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
+
+impl From<RedisError> for Refusal {
+    fn from(error: RedisError) -> Self {
+        let words = match error.code() {
+            Some("NOAUTH" | "WRONGPASS") => {
+                "it does not accept the user and the password".to_owned()
+            }
+            _ if error.is_connection_refusal() => {
+                "nothing listens there: is Redis running?".to_owned()
+            }
+            _ if error.is_timeout() => "it does not answer".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::Away(words)
+    }
+}
+
+/// Connects, asks and judges. One that is still reading its files is waited for.
+pub async fn examine(
+    address: ConnectionInfo,
+    target: &Target,
+    wanted: Option<Durability>,
+) -> Result<Promise, Refusal> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let client = Client::open(address)?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    for _ in 0..LOADING_TRIES {
+        let facts = ask(&mut connection, target).await??;
+        match judge(&facts, target, wanted) {
+            Err(unfit) if unfit.will_pass() => tokio::time::sleep(Duration::from_secs(1)).await,
+            judged => return Ok(judged?),
+        }
+    }
+    Err(Unfit(vec![Obstacle::Loading]).into())
+}
+
 /// Asks a Redis about itself. An error is the connection's; what Redis refuses to tell is noted in the facts.
 pub async fn ask<C: ConnectionLike + Send>(
     connection: &mut C,
@@ -228,11 +283,7 @@ fn allowed<T>(answer: RedisResult<T>) -> Result<Option<T>, RedisError> {
 }
 
 /// What may be promised with `wanted`, or with the best there is, which is never memory.
-pub fn judge(
-    facts: &Facts,
-    target: &Target,
-    wanted: Option<Durability>,
-) -> Result<Promise, Unfit> {
+pub fn judge(facts: &Facts, target: &Target, wanted: Option<Durability>) -> Result<Promise, Unfit> {
     let mut obstacles = general(facts, target);
     let mut notes = Vec::new();
     let durability = match wanted {
@@ -275,7 +326,9 @@ fn general(facts: &Facts, target: &Target) -> Vec<Obstacle> {
     if facts.version().is_none_or(|version| version < OLDEST) {
         let found = facts.info("redis_version");
         // Nothing else that an old release says can be relied on.
-        return vec![Obstacle::TooOld(if found.is_empty() { "of no known release" } else { found }.to_owned())];
+        return vec![Obstacle::TooOld(
+            if found.is_empty() { "of no known release" } else { found }.to_owned(),
+        )];
     }
     let mut obstacles = Vec::new();
     if facts.is_set("loading") {

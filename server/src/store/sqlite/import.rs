@@ -76,9 +76,9 @@ fn place(
     };
     for (record, object) in contents.snapshots().zip(objects) {
         let sealed = sealed(&row, record, *object);
-        connection.prepare_cached("INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
-            params![row.id, sealed.covers, sealed.object, sealed.length, sealed.crc],
-        )?;
+        connection
+            .prepare_cached("INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![row.id, sealed.covers, sealed.object, sealed.length, sealed.crc])?;
         write::keep(connection, *object)?;
         row.snapshot_bytes = sealed.length;
     }
@@ -110,10 +110,11 @@ fn sealed(row: &LogRow, record: &RawRecord, object: i64) -> Sealed {
 
 fn put_entry(connection: &Connection, row: &LogRow, record: &RawRecord) -> Result<(), Stop> {
     let place = int(record.position.0);
-    let crc = checksum::entry(row.id, &row.name, place, row.changed_at, &record.bytes) ^ hurt(record);
-    connection.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
-        params![row.id, place, row.changed_at, i64::from(crc), &record.bytes[..]],
-    )?;
+    let crc =
+        checksum::entry(row.id, &row.name, place, row.changed_at, &record.bytes) ^ hurt(record);
+    connection
+        .prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![row.id, place, row.changed_at, i64::from(crc), &record.bytes[..]])?;
     if let Some(id) = record.id {
         connection
             .prepare_cached("INSERT OR IGNORE INTO ids VALUES (?1, ?2, ?3)")?

@@ -21,8 +21,8 @@ pub use writer::{Counts, FaultPoint, Faults};
 
 use super::crash::CrashMarkers;
 use super::{
-    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position, RawRecord,
-    Snapshot, Store, StoreError, checksum,
+    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position,
+    RawRecord, Snapshot, Store, StoreError, checksum,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

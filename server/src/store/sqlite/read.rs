@@ -6,8 +6,8 @@ use super::schema::LogRow;
 use super::trouble::Stop;
 use super::write::{find_log, int, position, refuse_quarantined};
 use crate::store::{
-    Entry, EntryId, LogInfo, LogName, Page, Position, READ_PAGE_BYTES, RawRecord, Snapshot, StoreError,
-    checksum,
+    Entry, EntryId, LogInfo, LogName, Page, Position, READ_PAGE_BYTES, RawRecord, Snapshot,
+    StoreError, checksum,
 };
 use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -154,8 +154,9 @@ pub(crate) fn list_blobs(
     let mut names = connection
         .prepare_cached("SELECT name FROM blobs WHERE name > ?1 ORDER BY name LIMIT ?2")?;
     let after = after.map_or("", LogName::as_str);
-    let names: Vec<String> =
-        names.query_map(params![after, int(limit as u64)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let names: Vec<String> = names
+        .query_map(params![after, int(limit as u64)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     names
         .iter()
         .map(|name| LogName::new(name).map_err(|_| damaged("the name of a blob".into())))

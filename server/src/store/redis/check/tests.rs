@@ -11,7 +11,8 @@ fn here() -> Target {
 /// A Redis as one finds it: `change` is "info-key:value" and "setting=value", and "user=name", "nopass", "hidden".
 fn redis(text: &str, changes: &str) -> Facts {
     let mut facts = Facts::from_info(text);
-    let always = [("appendonly", "yes"), ("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")];
+    let always =
+        [("appendonly", "yes"), ("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")];
     let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let mut settings: HashMap<_, _> = always.into_iter().map(own).collect();
     facts.user = Some("commonplace".to_owned());
@@ -43,14 +44,9 @@ fn not_on_disk(found: &'static str, lines: &[&'static str]) -> Obstacle {
 #[test]
 fn the_best_that_can_be_had_is_taken_and_it_is_never_memory() {
     use Durability::{Fsync, Replicated};
-    let everysec = not_on_disk(
-        "it writes to disk after it has answered",
-        &["appendfsync always"],
-    );
-    let no_file = not_on_disk(
-        "it does not write edits to disk",
-        &["appendonly yes", "appendfsync always"],
-    );
+    let everysec = not_on_disk("it writes to disk after it has answered", &["appendfsync always"]);
+    let no_file =
+        not_on_disk("it does not write edits to disk", &["appendonly yes", "appendfsync always"]);
     for (changes, expected) in [
         ("", Ok(Fsync)),
         ("slave0:", Ok(Fsync)),
@@ -112,7 +108,11 @@ fn what_is_asked_for_is_had_or_refused() {
             Err(vec![not_on_disk("it does not write edits to disk", &["appendonly yes"])]),
         ),
         // The file was switched on while it ran, and is not written yet; or off.
-        ("appendonly=no", Fsync, Err(vec![not_on_disk("it does not write edits to disk", &["appendonly yes"])])),
+        (
+            "appendonly=no",
+            Fsync,
+            Err(vec![not_on_disk("it does not write edits to disk", &["appendonly yes"])]),
+        ),
     ] {
         assert_eq!(promised(changes, Some(wanted)), expected, "{changes:?} {wanted}");
     }
@@ -174,7 +174,10 @@ fn the_words_hold_the_line_to_change() {
          `appendonly yes` and `appendfsync always` into redis.conf"
     );
     let two = words("slave0: appendfsync=everysec", None);
-    assert!(two.contains("\n  - it writes to disk after") && two.contains("--durability memory"), "{two}");
+    assert!(
+        two.contains("\n  - it writes to disk after") && two.contains("--durability memory"),
+        "{two}"
+    );
     for (changes, part) in [
         ("maxmemory:1 maxmemory_policy:allkeys-lfu", "CONFIG SET maxmemory-policy noeviction"),
         ("slave0: hidden", "ACL SETUSER commonplace +config|get"),
