@@ -6,11 +6,12 @@
 mod place;
 
 pub use place::{
-    CopyArgs, DEFAULT_PREFIX, Environment, PREFIX_VARIABLE, Place, PlaceArgs, REDIS_VARIABLE,
-    RedisPlace, RedisUrl, Secret,
+    CopyArgs, Environment, PREFIX_VARIABLE, Place, PlaceArgs, REDIS_VARIABLE, RedisPlace, RedisUrl,
+    Secret,
 };
 
 use crate::store::Durability;
+use crate::store::redis::BadPrefix;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
@@ -291,8 +292,8 @@ pub enum Mistake {
     )]
     RedisUrl(&'static str),
     /// Not a prefix.
-    #[error("--redis-prefix {0:?} is not 1 to 64 letters, digits or any of - _ . :")]
-    RedisPrefix(String),
+    #[error("--redis-prefix {0:?}: {1}")]
+    RedisPrefix(String, BadPrefix),
     /// Not a class of durability.
     #[error("--durability {0:?} is none of fsync, replicated=N (N from 1 to 9) and memory")]
     Durability(String),

@@ -48,7 +48,10 @@ pub enum JoinError {
     /// The document is set aside (damaged, or it crashed the process twice). Permanent until an operator acts.
     #[error("this document is set aside: {0}")]
     SetAside(String),
-    /// The store is away, or the server has no room now. Retry later.
+    /// The document cannot be read now. Retry later.
+    #[error("the document cannot be read now: {0}")]
+    StorageAway(String),
+    /// The server has no room now. Retry later.
     #[error("the document cannot be opened now: {0}")]
     Later(String),
     /// The server is stopping. Retry; another instance, or the next process, will answer.

@@ -7,6 +7,7 @@ use commonplace::config::{RedisPlace, Settings};
 use commonplace::store::crash::CrashMarkers;
 use commonplace::store::marks::Marks;
 use commonplace::store::redis::check::{self, Promise, Target};
+use commonplace::store::redis::{RedisOptions, RedisStore};
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
 use commonplace::store::{Durability, Store};
 use std::fmt;
@@ -80,19 +81,55 @@ async fn open_redis(settings: &Settings, redis: &RedisPlace) -> Result<Storage, 
         Err(error) => return Err(Refused(format!("the folder cannot be opened: {error}"))),
     };
     let Promise { durability, notes } = examine(redis, settings.durability).await?;
-    drop((marks, durability, notes));
-    Err(Refused("not yet".into()))
+    let store = connect(redis, durability).await?;
+    let in_redis = |error| Refused(format!("{redis}: {error}"));
+    let data = settings.data.display();
+    if marks.has_database() {
+        // A server that starts empty beside its data would let everybody believe that their notes are gone.
+        if store.list("", None, 1).await.map_err(in_redis)?.is_empty() {
+            return Err(Refused(format!(
+                "{data} holds a database, and {redis} holds nothing. `commonplace copy --from {data} --to {}` takes everything over; to begin with nothing, give this server \
+                 another folder with --data",
+                redis.url
+            )));
+        }
+        tracing::info!(folder = %data, "the database in the folder is not used: the data is in Redis");
+    }
+    store.note_crashes(marks.crashed()).await.map_err(in_redis)?;
+    // Only now that the crashes are counted.
+    let wiped = marks.markers().clear_all();
+    wiped.map_err(|error| Refused(format!("the marks in {data} cannot be written: {error}")))?;
+    Ok(Storage {
+        markers: marks.markers(),
+        place: redis.to_string(),
+        notes,
+        // Redis comes back; until then readiness is red. The folder stays locked as long as this is kept.
+        fatal: Box::pin(async move {
+            let _folder = marks;
+            std::future::pending().await
+        }),
+        store,
+    })
 }
 
-/// Opens a Redis to look after what is in it, beside the servers that use it. What is written counts as it would for them.
+/// Opens a Redis to look after what is in it, beside the servers that use it.
 pub(crate) async fn visit(redis: &RedisPlace) -> Result<Arc<dyn Store>, Refused> {
-    let promise = match examine(redis, None).await {
-        // Whoever only looks needs no promise; whoever copies there is told by the servers' start.
-        Err(_) => examine(redis, Some(Durability::Memory)).await?,
-        Ok(promise) => promise,
+    let durability = match examine(redis, None).await {
+        Ok(promise) => promise.durability,
+        // Looking needs no promise, and whoever copies there is told when servers start. What no class can do with is told now.
+        Err(_) => examine(redis, Some(Durability::Memory)).await?.durability,
     };
-    drop(promise);
-    Err(Refused("not yet".into()))
+    Ok(connect(redis, durability).await?)
+}
+
+async fn connect(redis: &RedisPlace, durability: Durability) -> Result<Arc<RedisStore>, Refused> {
+    let options = RedisOptions {
+        url: redis.url.with_password().to_owned(),
+        prefix: redis.prefix.clone(),
+        durability,
+    };
+    let opened = RedisStore::open(options).await;
+    opened.map_err(|error| Refused(format!("{redis}: {error}")))
 }
 
 async fn examine(redis: &RedisPlace, wanted: Option<Durability>) -> Result<Promise, Refused> {
@@ -101,6 +138,6 @@ async fn examine(redis: &RedisPlace, wanted: Option<Durability>) -> Result<Promi
         is_this_computer: redis.url.is_this_computer(),
         prefix: redis.prefix.clone(),
     };
-    let examined = check::examine(redis.url.connection_info(), &target, wanted).await;
+    let examined = check::examine(redis.url.with_password(), &target, wanted).await;
     examined.map_err(|refusal| Refused(format!("{redis}: {refusal}")))
 }

@@ -13,6 +13,8 @@ mod contract;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod sqlite_disk;
 #[cfg(test)]
 mod sqlite_faults;
@@ -72,13 +74,3 @@ macro_rules! every_clause {
 
 every_clause!(on_sqlite, SqliteBench);
 every_clause!(on_simulated, SimBench);
-
-#[tokio::test]
-async fn s18_on_simulated() {
-    contract::s18_a_log_that_went_back_is_noticed().await;
-}
-
-#[tokio::test]
-async fn s16_follow_on_simulated() {
-    contract::s16_follow_hears_other_instances().await;
-}

@@ -3,6 +3,7 @@
 //! An address of a Redis may hold a password. It is kept apart from what is printed: nothing here shows it, not even for debugging.
 
 use super::{Mistake, Mistakes};
+use crate::store::redis::{DEFAULT_PREFIX, Keys};
 use clap::Args;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::convert::Infallible;
@@ -16,12 +17,6 @@ pub const REDIS_VARIABLE: &str = "COMMONPLACE_REDIS";
 
 /// The variable with the prefix of all keys.
 pub const PREFIX_VARIABLE: &str = "COMMONPLACE_REDIS_PREFIX";
-
-/// What all keys begin with unless told otherwise.
-pub const DEFAULT_PREFIX: &str = "commonplace";
-
-/// The longest prefix: a key is written out in every command, and nobody reads more than this. Bytes.
-const MOST_PREFIX: usize = 64;
 
 /// What `copy` takes for the Redis of [`REDIS_VARIABLE`].
 const FROM_VARIABLE: &str = "redis://";
@@ -81,8 +76,8 @@ impl RedisUrl {
 
     /// What the client library wants to know. It holds the password: not to be printed.
     #[must_use]
-    pub fn connection_info(&self) -> ConnectionInfo {
-        self.info.clone()
+    pub fn with_password(&self) -> &str {
+        &self.whole.0
     }
 
     /// Whether a password is given.
@@ -146,10 +141,8 @@ impl RedisPlace {
             mistakes.push(Mistake::RedisUrl(option));
         }
         let prefix = prefix.unwrap_or(DEFAULT_PREFIX);
-        // Braces decide where a key lies in a cluster, and the others mean something in patterns of permissions.
-        let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if prefix.is_empty() || prefix.len() > MOST_PREFIX || !prefix.chars().all(is_fine) {
-            mistakes.push(Mistake::RedisPrefix(prefix.to_owned()));
+        if let Err(why) = Keys::new(prefix) {
+            mistakes.push(Mistake::RedisPrefix(prefix.to_owned(), why));
             return None;
         }
         Some(Self { url: url?, prefix: prefix.to_owned() })

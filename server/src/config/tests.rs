@@ -136,6 +136,6 @@ fn redis_is_asked_for_in_one_place_and_its_password_is_never_shown() {
     );
     assert_eq!(
         mistakes("--redis s3cret --redis-prefix a*"),
-        [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a*".to_owned())]
+        [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a*".to_owned(), BadPrefix)]
     );
 }

@@ -303,6 +303,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             NotOpened::Join(join @ JoinError::Later(_)) => {
                 return Err(Ending::told(CloseCode::TRY_LATER, join.to_string(), "join_later"));
             }
+            NotOpened::Join(join @ JoinError::StorageAway(_)) => {
+                return Err(Ending::told(
+                    CloseCode::STORAGE_AWAY,
+                    join.to_string(),
+                    "storage_away",
+                ));
+            }
             NotOpened::Join(join @ JoinError::Stopping) => {
                 return Err(Ending::told(CloseCode::RESTART, join.to_string(), "stopping"));
             }

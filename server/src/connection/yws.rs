@@ -88,6 +88,9 @@ fn refusal<S: AsyncRead + AsyncWrite + Unpin>(link: &mut Link<S>, why: NotOpened
         NotOpened::Join(join @ JoinError::Later(_)) => {
             (CloseCode::TRY_LATER, join.to_string(), "join_later")
         }
+        NotOpened::Join(join @ JoinError::StorageAway(_)) => {
+            (CloseCode::STORAGE_AWAY, join.to_string(), "storage_away")
+        }
         NotOpened::Join(join @ JoinError::Stopping) => {
             (CloseCode::RESTART, join.to_string(), "stopping")
         }

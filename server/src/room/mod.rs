@@ -251,7 +251,7 @@ impl Carrier {
                 Effect::Quarantine(reason) => self.quarantine(reason),
                 Effect::OpenFailed(error) => {
                     tracing::warn!(document = %self.log, %error, "the document cannot be opened now");
-                    self.failure = Some(JoinError::Later(error.to_string()));
+                    self.failure = Some(JoinError::StorageAway(error.to_string()));
                 }
                 Effect::Note(note) => self.note(note),
                 Effect::Finished => ended = true,

@@ -9,6 +9,7 @@ mod edits;
 mod opening;
 mod show;
 mod sync;
+mod trouble;
 
 use super::document::{Document, LONGEST_APPLY};
 use super::event::{
@@ -29,6 +30,7 @@ use show::Show;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use sync::Transfer;
+use trouble::Storage;
 
 /// An empty room is kept this long, so that a reload of the page finds it warm.
 pub const IDLE_CLOSE: Millis = 30_000;
@@ -58,6 +60,8 @@ pub struct Room {
     edits: Edits,
     show: Show,
     log: LogPlace,
+    /// What peers were told last of the store.
+    told_storage: Storage,
     /// Wanted while peers are here, and until what waits is stored.
     idle_since: Option<Millis>,
     next_sweep: Millis,
@@ -175,6 +179,7 @@ impl Room {
             edits: Edits::default(),
             show: Show::default(),
             log: LogPlace::default(),
+            told_storage: Storage::Well,
             idle_since: None,
             next_sweep: 0,
             wake_at: None,
@@ -249,6 +254,7 @@ impl Room {
     fn after(&mut self, now: Now) {
         if matches!(self.phase, Phase::Open | Phase::Stopping) {
             self.store_waiting(now);
+            self.tell_trouble(now);
             self.ask_whose_time_has_come(now.mono);
             self.show_edits(now);
             self.show_presence(now);
@@ -293,6 +299,7 @@ impl Room {
         };
         self.peers.insert(join.peer, peer);
         self.tell_who_is_here(join.peer);
+        self.tell_trouble_to(join.peer);
     }
 
     fn leave(&mut self, now: Now, peer: PeerId) {
@@ -427,7 +434,7 @@ impl Room {
         }
         let mut next = self.next_sweep;
         let wishes = [
-            self.edits.wake_at(),
+            self.edits.wake_at(self.told_storage),
             self.show.wake_at(self.presence.has_changes()),
             self.idle_since.map(|since| since + IDLE_CLOSE),
         ];

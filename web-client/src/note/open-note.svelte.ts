@@ -126,8 +126,8 @@ export class OpenNote {
     // Words typed after a refusal would reach nobody.
     this.readOnly = facts.readOnly || facts.refused !== null;
     this.connected = facts.connected;
-    const { connected, synced, unsynced, turnedAway, refused } = facts;
-    this.onFacts({ connected, synced, unsynced, turnedAway, refused });
+    const { connected, synced, unsynced, turnedAway, storage, refused } = facts;
+    this.onFacts({ connected, synced, unsynced, turnedAway, storage, refused });
   }
 
   private onFacts(change: Partial<Facts>): void {

@@ -1,4 +1,4 @@
-// Does the label keep its rules, S1 to S7?
+// Does the label keep its rules, S1 to S8?
 import { describe, expect, test } from 'vitest';
 import { GRACE_MS, NO_FACTS, OPENING_MS, STALLED_MS, begin, nextCheck, sameLabel, step, type Facts, type Label, type SavedState } from './saved';
 
@@ -52,6 +52,14 @@ describe('S5', () => {
 describe('S6', () => {
   check('a short drop alarms nobody', [0, { ...live, localCopy: 'none' }, 'saved'], [10, away, 'saving'], [9 + GRACE_MS, {}, 'saving'], [9 + GRACE_MS, live, 'saved']);
   check('a long one is said', [0, { ...live, localCopy: 'none' }, 'saved'], [10, away, 'saving'], [10 + GRACE_MS, {}, 'not-saving:offline']);
+});
+
+describe('S8', () => {
+  check('words out while the storage is away', [0, live, 'saved'], [1, { unsynced: 1 }, 'saving'], [2, { storage: 'away' }, 'not-saving:storage-away'], [3, { storage: 'well' }, 'saving'], [4, { unsynced: 0 }, 'saved']);
+  check('or full', [0, live, 'saved'], [1, { storage: 'full', unsynced: 1 }, 'not-saving:storage-full']);
+  check('what is saved stays saved', [0, live, 'saved'], [1, { storage: 'away' }, 'saved']);
+  check('a copy on the device is worth saying first', [0, { ...live, localCopy: 'kept' }, 'saved'], [1, { ...away, storage: 'away' }, 'on-device']);
+  check('without one, the reason is', [0, { ...live, localCopy: 'none' }, 'saved'], [1, { ...away, storage: 'away' }, 'saving'], [1 + GRACE_MS, {}, 'not-saving:storage-away']);
 });
 
 describe('S7', () => {

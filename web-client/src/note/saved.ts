@@ -7,6 +7,7 @@
 // S5  Without a connection, words written to this device are "saved on this device"; never said without a written copy.
 // S6  Without a connection and without a local copy it is "saving" for GRACE_MS, then "not saving".
 // S7  Before anything was established the page is "opening", for OPENING_MS at most.
+// S8  Words that are out while the server says that its storage is away or full are "not saving", at once, with that reason.
 
 // Longer than any healthy acknowledgement, shorter than the time in which people close a lid and walk away.
 export const STALLED_MS = 8_000;
@@ -14,6 +15,9 @@ export const STALLED_MS = 8_000;
 export const GRACE_MS = 3_000;
 // After this the page says what it knows instead of waiting further.
 export const OPENING_MS = 4_000;
+
+/** What the server says of the place where it keeps words. */
+export type Storage = 'well' | 'away' | 'full';
 
 /** `behind`: a local copy exists but the newest words are still being written to it. */
 export type LocalCopy = 'opening' | 'kept' | 'behind' | 'none';
@@ -26,6 +30,7 @@ export interface Facts {
   readonly unsynced: number;
   /** Whether the server turned a change away on this connection. */
   readonly turnedAway: boolean;
+  readonly storage: Storage;
   /** The server's reason for refusing this note altogether. */
   readonly refused: string | null;
   readonly localCopy: LocalCopy;
@@ -38,7 +43,7 @@ export type Label =
   | { readonly kind: 'on-device' }
   | {
       readonly kind: 'not-saving';
-      readonly why: 'refused' | 'turned-away' | 'stalled' | 'offline';
+      readonly why: 'refused' | 'turned-away' | 'storage-away' | 'storage-full' | 'stalled' | 'offline';
       readonly reason: string | null;
       readonly onDevice: boolean;
     };
@@ -54,7 +59,7 @@ export interface SavedState {
   readonly label: Label;
 }
 
-export const NO_FACTS: Facts = { connected: false, synced: false, unsynced: 0, turnedAway: false, refused: null, localCopy: 'opening' };
+export const NO_FACTS: Facts = { connected: false, synced: false, unsynced: 0, turnedAway: false, storage: 'well', refused: null, localCopy: 'opening' };
 
 export function begin(now: number): SavedState {
   return { facts: NO_FACTS, openedAt: now, waitingSince: null, awaySince: now, established: false, label: { kind: 'opening' } };
@@ -78,15 +83,16 @@ export function step(before: SavedState, facts: Facts, now: number): SavedState 
 function labelOf(state: Omit<SavedState, 'label'>, now: number): Label {
   const { facts, waitingSince, awaySince } = state;
   const onDevice = facts.localCopy === 'kept';
-  const not = (why: 'refused' | 'turned-away' | 'stalled' | 'offline', reason: string | null = null): Label => ({ kind: 'not-saving', why, reason, onDevice });
+  const not = (why: Extract<Label, { kind: 'not-saving' }>['why'], reason: string | null = null): Label => ({ kind: 'not-saving', why, reason, onDevice });
   if (facts.refused !== null) return not('refused', facts.refused);
   if (facts.connected && facts.turnedAway) return not('turned-away');
   if (isSaved(facts)) return { kind: 'saved' };
   if (!state.established) return { kind: 'opening' };
+  if (facts.connected && facts.storage !== 'well') return not(`storage-${facts.storage}`);
   if (facts.connected) return waitingSince !== null && now - waitingSince >= STALLED_MS ? not('stalled') : { kind: 'saving' };
   if (onDevice) return { kind: 'on-device' };
   if (awaySince !== null && now - awaySince < GRACE_MS) return { kind: 'saving' };
-  return not('offline');
+  return facts.storage === 'well' ? not('offline') : not(`storage-${facts.storage}`);
 }
 
 /** When the label may change though no fact does; null if it will not. */

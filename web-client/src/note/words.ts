@@ -38,6 +38,10 @@ function notSaving(label: Extract<Label, { kind: 'not-saving' }>): string {
       return t('save.refusedWords', { reason: label.reason ?? '' });
     case 'turned-away':
       return t('save.turnedAwayWords');
+    case 'storage-away':
+      return `${t('save.storageAwayWords')} ${safe}`;
+    case 'storage-full':
+      return `${t('save.storageFullWords')} ${safe}`;
     case 'stalled':
       return `${t('save.stalledWords')} ${safe}`;
     case 'offline':

@@ -16,10 +16,10 @@ class HeldSocket extends EventTarget {
   send(bytes: Uint8Array): void {
     this.sent.push(bytes);
   }
-  close(): void {
+  close(code = 1006): void {
     if (this.readyState === 3) return;
     this.readyState = 3;
-    this.dispatchEvent(new Event('close'));
+    this.dispatchEvent(Object.assign(new Event('close'), { code }));
   }
   open(): void {
     this.readyState = 1;
@@ -38,6 +38,7 @@ const DENIED = [2, 1, 4, ...new TextEncoder().encode('away')];
 const STEP_TWO = [0, 1, 2, 0, 0];
 const ACKNOWLEDGED = [8, 1];
 const TURNED_AWAY = [8, 0];
+const stateless = (text: string): number[] => [5, text.length, ...new TextEncoder().encode(text)];
 const CLOSED = [7, 5, ...new TextEncoder().encode('Reset')];
 
 let doc: Y.Doc;
@@ -97,6 +98,26 @@ test('a change turned away is a fact until the next connection', async () => {
 test('a refusal carries the words of the server', async () => {
   await join(DENIED);
   expect(facts).toMatchObject({ refused: 'away', connected: true });
+});
+
+test('what the server says of its storage is a fact', async () => {
+  await join(AUTHENTICATED, STEP_TWO, ACKNOWLEDGED);
+  socket().receive(...stateless('{"storage":"full"}'));
+  expect(facts).toMatchObject({ storage: 'full' });
+  socket().receive(...stateless('{"storage":"on fire"}'));
+  socket().receive(...stateless('not json'));
+  expect(facts).toMatchObject({ storage: 'full' });
+  socket().receive(...stateless('{"storage":"well"}'));
+  expect(facts).toMatchObject({ storage: 'well' });
+});
+
+test('a socket closed because the storage is away says so until somebody is let in again', async () => {
+  await join(AUTHENTICATED, STEP_TWO, ACKNOWLEDGED);
+  socket().close(4503);
+  expect(facts).toMatchObject({ connected: false, storage: 'away' });
+  await vi.advanceTimersByTimeAsync(10_000);
+  await join(AUTHENTICATED, STEP_TWO, ACKNOWLEDGED);
+  expect(facts).toMatchObject({ connected: true, storage: 'well' });
 });
 
 test('reading only is a fact', async () => {

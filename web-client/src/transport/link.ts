@@ -2,6 +2,7 @@
 import { HocuspocusProvider, HocuspocusProviderWebsocket, MessageType, WebSocketStatus } from '@hocuspocus/provider';
 import type { Awareness } from 'y-protocols/awareness';
 import type * as Y from 'yjs';
+import type { Storage } from '../note/saved';
 import { makeTally, type Tally } from './tally';
 
 // After a lost connection the provider waits for one fixed delay before its first attempt. Each page draws its own, so that
@@ -9,6 +10,8 @@ import { makeTally, type Tally } from './tally';
 const RETRY_MIN_MS = 500;
 const RETRY_SPREAD_MS = 2_000;
 const PERMISSION_DENIED = 'permission-denied';
+// The server closes a socket with this code while it cannot reach its storage (PROTOCOL.md).
+const STORAGE_AWAY = 4503;
 
 export interface LinkFacts {
   readonly connected: boolean;
@@ -16,6 +19,7 @@ export interface LinkFacts {
   readonly unsynced: number;
   /** The server answered a change with a refusal on this connection. */
   readonly turnedAway: boolean;
+  readonly storage: Storage;
   readonly refused: string | null;
   readonly readOnly: boolean;
 }
@@ -37,6 +41,7 @@ export function retryDelay(random: () => number = Math.random): number {
 export function openLink(name: string, doc: Y.Doc, address: string, report: (facts: LinkFacts) => void): Link {
   let refused: string | null = null;
   let turnedAway = false;
+  let storage: Storage = 'well';
 
   const tally = makeTally();
   // Before the provider hears of a change: it sends it at once.
@@ -62,6 +67,7 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
       synced: provider.isSynced,
       unsynced: Math.max(provider.unsyncedChanges, tally.unacknowledged),
       turnedAway,
+      storage,
       refused,
       readOnly: provider.authorizedScope === 'readonly',
     });
@@ -74,10 +80,16 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
   for (const event of ['synced', 'unsyncedChanges', 'disconnect']) provider.on(event, tell);
   provider.on('authenticated', () => {
     refused = null;
+    // Whoever joins in bad times is told so next.
+    storage = 'well';
     tell();
   });
   provider.on('authenticationFailed', ({ reason }: { reason: string }) => {
     refused = reason;
+    tell();
+  });
+  provider.on('stateless', ({ payload }: { payload: string }) => {
+    storage = storageIn(payload) ?? storage;
     tell();
   });
   provider.on('message', ({ message }: { message: { readVarString(): string; readVarUint(): number } }) => {
@@ -88,7 +100,8 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
       tell();
     }
   });
-  provider.on('close', ({ event }: { event: { readonly reason?: string } }) => {
+  provider.on('close', ({ event }: { event: { readonly reason?: string; readonly code?: number } }) => {
+    if (event.code === STORAGE_AWAY) storage = 'away';
     if (isConnected() && refused === null) {
       if (event.reason === PERMISSION_DENIED) refused = event.reason;
       // The server closed the document and left the socket open. The provider would wait for ever; a fresh socket,
@@ -107,6 +120,16 @@ export function openLink(name: string, doc: Y.Doc, address: string, report: (fac
       socket.destroy();
     },
   };
+}
+
+/** What a message beside the document says of the server's storage; null when it speaks of something else. */
+export function storageIn(payload: string): Storage | null {
+  try {
+    const { storage } = JSON.parse(payload) as { storage?: unknown };
+    return storage === 'well' || storage === 'away' || storage === 'full' ? storage : null;
+  } catch {
+    return null;
+  }
 }
 
 /** A socket that shows the tally every frame before the provider sees it. */

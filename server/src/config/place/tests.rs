@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Cli, Command};
+use crate::store::redis::BadPrefix;
 use clap::Parser;
 
 fn shown(url: &str) -> Option<String> {
@@ -76,7 +77,10 @@ fn the_command_line_wins_and_then_redis() {
 #[test]
 fn a_bad_address_is_not_repeated() {
     let refused = place("--redis s3cret@nowhere --redis-prefix a{b", &[]).expect_err("it is none");
-    assert_eq!(refused.0, [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a{b".to_owned())]);
+    assert_eq!(
+        refused.0,
+        [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a{b".to_owned(), BadPrefix)]
+    );
     assert!(!format!("{refused} {refused:?}").contains("s3cret"));
     let environment = [("COMMONPLACE_REDIS", "s3cret")];
     let refused = place("", &environment).expect_err("it is none").to_string();

@@ -4,6 +4,7 @@
 //! meanwhile forms the next. Every received update is answered exactly once: applied, refused, or covered by the full sync it was asked for.
 
 use super::show::Shown;
+use super::trouble::{Storage, TROUBLE_AFTER};
 use super::{Question, Room};
 use crate::access::{Principal, Scope};
 use crate::gate::{Admitted, Anyone, Refusal};
@@ -60,6 +61,8 @@ pub(super) struct Edits {
     entries_made: u64,
     retry_at: Option<Millis>,
     failures: u32,
+    /// What the store said to the entry in flight when it last failed.
+    trouble: Option<Storage>,
     /// When a peer that waits for a status must hear something again.
     status_patience: Option<Millis>,
 }
@@ -100,6 +103,8 @@ struct InFlight {
     number: u64,
     entry: Bytes,
     items: Vec<Waiting>,
+    /// When it was first offered.
+    since: Millis,
 }
 
 impl Edits {
@@ -115,8 +120,21 @@ impl Edits {
         self.waiting_bytes <= MAX_WAITING_BYTES / 2 && self.waiting.len() <= MAX_WAITING / 2
     }
 
-    pub(super) fn wake_at(&self) -> Option<Millis> {
-        self.retry_at.into_iter().chain(self.status_patience).min()
+    pub(super) fn wake_at(&self, told: Storage) -> Option<Millis> {
+        let trouble = self.in_flight.as_ref().map(|entry| entry.since + TROUBLE_AFTER);
+        let trouble = trouble.filter(|_| told == Storage::Well);
+        self.retry_at.into_iter().chain(self.status_patience).chain(trouble).min()
+    }
+
+    /// How the store fares with the entry in flight. A short failure is no news.
+    pub(super) fn storage(&self, now: Millis) -> Storage {
+        match (&self.in_flight, self.trouble) {
+            (Some(_), Some(Storage::Full)) => Storage::Full,
+            (Some(entry), trouble) if now >= entry.since + TROUBLE_AFTER => {
+                trouble.unwrap_or(Storage::Away)
+            }
+            _ => Storage::Well,
+        }
     }
 
     pub(super) fn record_voids(&mut self, voids: impl IntoIterator<Item = EditPlace>) {
@@ -357,14 +375,14 @@ impl Room {
             return;
         }
         if let Some(place) = self.edits.voids.pop_front() {
-            self.append(&Record::Void(place), Vec::new());
+            self.append(now, &Record::Void(place), Vec::new());
             return;
         }
         while !self.edits.waiting.is_empty() {
             let batch = self.edits.take_batch();
             let edits: Vec<Edit> = batch.iter().filter_map(stored_edit).collect();
             if !edits.is_empty() {
-                self.append(&Record::Edits { at: now.wall, edits }, batch);
+                self.append(now, &Record::Edits { at: now.wall, edits }, batch);
                 return;
             }
             // Nothing new in it, and everything before it is durable.
@@ -372,18 +390,19 @@ impl Room {
         }
     }
 
-    fn append(&mut self, record: &Record, items: Vec<Waiting>) {
+    fn append(&mut self, now: Now, record: &Record, items: Vec<Waiting>) {
         let entry = record.encode();
         let number = self.edits.entries_made;
         self.edits.entries_made += 1;
         self.effects.push(Effect::Append { number, entry: entry.clone() });
-        self.edits.in_flight = Some(InFlight { number, entry, items });
+        self.edits.in_flight = Some(InFlight { number, entry, items, since: now.mono });
     }
 
     pub(super) fn stored(&mut self, now: Now, outcome: Result<Position, StoreError>) {
         match outcome {
             Ok(position) => {
                 self.edits.failures = 0;
+                self.edits.trouble = None;
                 self.edits.retry_at = None;
                 let Some(entry) = self.edits.in_flight.take() else { return };
                 self.log.head = position;
@@ -394,6 +413,7 @@ impl Room {
             Err(error) if error.is_retryable() => {
                 let wait = (MIN_STORE_RETRY << self.edits.failures.min(10)).min(MAX_STORE_RETRY);
                 self.edits.failures += 1;
+                self.edits.trouble = Some(Storage::of(&error));
                 self.edits.retry_at = Some(now.mono + wait);
                 self.note(Note::StoreAway(error));
             }

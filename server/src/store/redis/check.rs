@@ -5,7 +5,7 @@
 
 use crate::store::Durability;
 use redis::aio::ConnectionLike;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisError, RedisResult, cmd};
+use redis::{AsyncConnectionConfig, RedisError, RedisResult, cmd};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
@@ -216,14 +216,14 @@ impl From<RedisError> for Refusal {
 
 /// Connects, asks and judges. One that is still reading its files is waited for.
 pub async fn examine(
-    address: ConnectionInfo,
+    address: &str,
     target: &Target,
     wanted: Option<Durability>,
 ) -> Result<Promise, Refusal> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
-    let client = Client::open(address)?;
+    let client = super::link::open(address).map_err(|bad| Refusal::Away(bad.to_string()))?;
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     for _ in 0..LOADING_TRIES {
         let facts = ask(&mut connection, target).await??;
@@ -400,8 +400,7 @@ fn meaning(durability: Durability, facts: &Facts) -> Option<String> {
 #[must_use]
 pub fn user_line(prefix: &str) -> String {
     format!(
-        "ACL SETUSER commonplace on >PASSWORD ~{prefix}:* &{prefix}:* -@all +@read +@write +@stream +@scripting +@pubsub +@connection +wait +info +config|get +acl|whoami \
-         -@dangerous +info +config|get"
+        "ACL SETUSER commonplace on >PASSWORD ~{prefix}:* &{prefix}:* +@read +@write +@scripting +@pubsub +@connection -@dangerous +wait +info +config|get +acl|whoami"
     )
 }
 

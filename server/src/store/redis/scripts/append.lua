@@ -1,0 +1,70 @@
+#!lua
+-- Appends one entry (S2 to S5, S18).
+--
+-- KEYS: log, meta, ids. ARGV: id, when, checksum, bytes, expectation (none, head or seen), its position, its id (or nothing), how many
+-- ids to remember, for how many seconds, hint channel, instance.
+-- Answers: {ok, position, created} | {known, position} | {aside, reason} | {conflict, head} | {rewound, head}.
+--
+-- Without any flag Redis refuses this script before it begins when it is out of memory, cannot save, or takes no writes; and what it
+-- wrote is saved and replicated as a whole. So nothing here stops half way.
+local log, meta, ids = KEYS[1], KEYS[2], KEYS[3]
+local id, at, crc, bytes, expectation = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local wanted, wanted_id = tonumber(ARGV[6]), ARGV[7]
+local remembered, remembered_for = tonumber(ARGV[8]), ARGV[9]
+
+local function int(number) return string.format('%.0f', number) end
+
+local found = redis.call('HMGET', meta, 'head', 'last', 'trimmed', 'aside', 'total', 'snaps')
+if found[4] then return {'aside', found[4]} end
+local head = tonumber(found[1] or '0')
+
+local known = redis.call('ZSCORE', ids, id)
+if known then
+  -- A write, so that a WAIT that follows waits for a replica that has the entry.
+  redis.call('EXPIRE', ids, remembered_for)
+  return {'known', int(tonumber(known))}
+end
+
+if expectation == 'head' and wanted ~= head then return {'conflict', int(head)} end
+if expectation == 'seen' and wanted_id ~= '' then
+  local stands = true
+  if wanted > head then
+    stands = false
+  elseif wanted == head then
+    if wanted > 0 then stands = found[2] == wanted_id end
+  elseif wanted > tonumber(found[3] or '0') then
+    local place = redis.call('ZSCORE', ids, wanted_id)
+    if not place or tonumber(place) ~= wanted then
+      local at_place = redis.call('XRANGE', log, int(wanted), int(wanted))[1]
+      stands = false
+      if at_place then
+        for field = 1, #at_place[2], 2 do
+          if at_place[2][field] == 'i' then stands = at_place[2][field + 1] == wanted_id end
+        end
+      end
+    end
+  else
+    -- Trimmed. A snapshot may remember what stood there; otherwise it cannot be compared.
+    for covers, last in string.gmatch(found[6] or '', '(%d+) %S+ %d+ %d+ (%S+)\n') do
+      if tonumber(covers) == wanted and last ~= '-' then
+        local hex = string.gsub(wanted_id, '.', function(c) return string.format('%02x', string.byte(c)) end)
+        stands = last == hex
+      end
+    end
+  end
+  if not stands then return {'rewound', int(head)} end
+end
+
+local position = head + 1
+local total = tonumber(found[5] or '0')
+-- The checksum says where the entry belongs, too.
+local bound = bit.bxor(tonumber(crc), position)
+redis.call('XADD', log, int(position) .. '-0', 'i', id, 't', at, 'c', bound, 's', int(total), 'b', bytes)
+redis.call('HSET', meta, 'head', int(position), 'last', id, 'at', at, 'total', int(total + #bytes))
+if head == 0 then redis.call('HSETNX', meta, 'life', id) end
+redis.call('ZADD', ids, int(position), id)
+redis.call('ZREMRANGEBYSCORE', ids, '-inf', int(position - remembered))
+redis.call('EXPIRE', ids, remembered_for)
+-- Only a hint: a user who may not publish still appends.
+redis.pcall('SPUBLISH', ARGV[10], ARGV[11] .. ' ' .. int(position) .. ' ' .. id)
+return {'ok', int(position), head == 0 and 1 or 0}
