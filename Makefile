@@ -49,7 +49,7 @@ test: build test-rust test-vectors test-web test-clients test-browser test-fuzz 
 
 # The fault tests kill the program of the test profile and not the released one: it checks itself as it goes.
 test-rust: need-rust tests/gate-yjs/node_modules/.package-lock.json ## Unit, contract, gate, simulation, socket and fault tests.
-	@tests/install-tools strace:strace unshare:util-linux mount:mount
+	@tests/install-tools redis-server:redis-server strace:strace unshare:util-linux mount:mount
 	cargo build --locked --package commonplace
 	COMMONPLACE_BIN=$(CURDIR)/target/debug/commonplace cargo test --workspace --locked
 

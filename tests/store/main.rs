@@ -13,6 +13,10 @@ mod contract;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod redis_bench;
+#[cfg(test)]
+mod redis_server;
+#[cfg(test)]
 mod simulated;
 #[cfg(test)]
 mod sqlite_disk;
@@ -25,22 +29,24 @@ mod transfer;
 
 #[cfg(test)]
 use bench::{SimBench, SqliteBench};
+#[cfg(test)]
+use redis_bench::RedisBench;
 
 macro_rules! clauses {
-    ($bench:ty: $($clause:ident)*) => {
+    ($bench:expr; $($clause:ident)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $clause() {
-            let bench = <$bench>::new();
+            let bench = $bench;
             super::contract::$clause(&bench).await;
         })*
     };
 }
 
 macro_rules! every_clause {
-    ($module:ident, $bench:ty) => {
+    ($module:ident, $bench:expr) => {
         mod $module {
             use super::*;
-            clauses! { $bench:
+            clauses! { $bench;
                 s1_an_acknowledged_entry_is_durable
                 s2_positions_are_dense
                 s3_expected_must_be_the_head
@@ -72,5 +78,6 @@ macro_rules! every_clause {
     };
 }
 
-every_clause!(on_sqlite, SqliteBench);
-every_clause!(on_simulated, SimBench);
+every_clause!(on_sqlite, SqliteBench::new());
+every_clause!(on_simulated, SimBench::new());
+every_clause!(on_redis, RedisBench::new().await);

@@ -2,11 +2,13 @@
 
 use crate::bench::{raw, reopen};
 use crate::moving::contents;
+use crate::{redis_bench, redis_server};
 use bytes::Bytes;
 use commonplace::backup::{
     BackupError, Copied, LogContent, Moving, Progress, Source, backup_of, copy, unfinished, verify,
     verify_store,
 };
+use commonplace::store::redis::RedisStore;
 use commonplace::store::sim::SimStore;
 use commonplace::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use commonplace::store::{EntryId, Position, Snapshot, Store, StoreError};
@@ -271,4 +273,67 @@ async fn damage_is_copied_as_it_is_and_told() {
         ("note/long", &["entry 25".to_owned()][..])
     );
     assert_eq!(to.list("", None, 9).await.unwrap().len(), 4);
+}
+
+async fn on_redis() -> Arc<RedisStore> {
+    redis_bench::open(&redis_bench::options(redis_server::shared())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_goes_to_redis_and_comes_back_byte_for_byte() {
+    let (dir, all) = filled_folder().await;
+    let redis = on_redis().await;
+    let source = Source::file_at_rest(dir.path()).unwrap();
+    let copied = quietly(&source, &*redis, Moving::IsNotYetDone).await.unwrap();
+    assert_eq!((copied.logs, copied.blobs, copied.records), (4, 2, 26));
+    assert_eq!(everything(&*redis).await, all);
+    assert!(verify_store(&*redis, &fine).await.unwrap().is_whole());
+    let recent = redis.recent("", 9).await.unwrap();
+    assert_eq!(recent.len(), 4);
+    let new = tempfile::tempdir().unwrap();
+    let store = open(new.path());
+    let source = Source::store(Arc::clone(&redis) as Arc<dyn Store>);
+    quietly(&source, &*store, Moving::IsNotYetDone).await.unwrap();
+    assert_eq!(everything(&*store).await, all);
+    // And what the servers write there goes on from where it was.
+    let position = put(&*redis, &name("note/long"), "next").await;
+    assert_eq!(position, Position(31));
+    let refused = quietly(&source, &*store, Moving::IsFine).await.unwrap_err();
+    assert!(matches!(refused, BackupError::NotEmpty), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_to_redis_that_dies_leaves_nothing_but_its_mark_and_goes_on() {
+    let (dir, all) = filled_folder().await;
+    let options = redis_bench::options(redis_server::shared());
+    let source = Source::file_at_rest(dir.path()).unwrap();
+    for steps in [1, 5, 20, 60, 200] {
+        let redis = redis_bench::open(&options).await;
+        {
+            let mut copying = std::pin::pin!(quietly(&source, &*redis, Moving::IsNotYetDone));
+            let mut left = steps;
+            // Each time something is answered counts as a step; then it is dropped in the middle of what it does.
+            let died = std::future::poll_fn(|context| {
+                if left == 0 {
+                    return std::task::Poll::Ready(true);
+                }
+                left -= 1;
+                copying.as_mut().poll(context).map(|done| drop(done.unwrap())).map(|()| false)
+            });
+            if !died.await {
+                break;
+            }
+        }
+        redis.close().await;
+        let redis = redis_bench::open(&options).await;
+        for info in redis.list("", None, 9).await.unwrap() {
+            let log = contents(&*redis, info.name.as_str()).await;
+            assert!(log.records.iter().all(|record| record.intact), "{info:?}");
+        }
+        redis.close().await;
+    }
+    let redis = redis_bench::open(&options).await;
+    quietly(&source, &*redis, Moving::IsNotYetDone).await.unwrap();
+    assert_eq!(everything(&*redis).await, all);
+    assert_eq!(unfinished(&*redis).await, Ok(None));
 }
