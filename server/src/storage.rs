@@ -6,7 +6,7 @@ use commonplace::backup;
 use commonplace::config::{RedisPlace, Settings};
 use commonplace::store::crash::CrashMarkers;
 use commonplace::store::marks::Marks;
-use commonplace::store::redis::check::{self, Promise, Target};
+use commonplace::store::redis::check::{self, Guard, Promise, Target};
 use commonplace::store::redis::{RedisOptions, RedisStore};
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
 use commonplace::store::{Durability, Store};
@@ -128,16 +128,20 @@ async fn connect(redis: &RedisPlace, durability: Durability) -> Result<Arc<Redis
         prefix: redis.prefix.clone(),
         durability,
     };
-    let opened = RedisStore::open(options).await;
+    let guard = Guard { target: target(redis), durability };
+    let opened = RedisStore::open_guarded(options, Some(guard)).await;
     opened.map_err(|error| Refused(format!("{redis}: {error}")))
 }
 
 async fn examine(redis: &RedisPlace, wanted: Option<Durability>) -> Result<Promise, Refused> {
-    let target = Target {
+    let examined = check::examine(redis.url.with_password(), &target(redis), wanted).await;
+    examined.map_err(|refusal| Refused(format!("{redis}: {refusal}")))
+}
+
+fn target(redis: &RedisPlace) -> Target {
+    Target {
         has_password: redis.url.has_password(),
         is_this_computer: redis.url.is_this_computer(),
         prefix: redis.prefix.clone(),
-    };
-    let examined = check::examine(redis.url.with_password(), &target, wanted).await;
-    examined.map_err(|refusal| Refused(format!("{redis}: {refusal}")))
+    }
 }

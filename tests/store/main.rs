@@ -15,6 +15,8 @@ mod moving;
 #[cfg(test)]
 mod redis_bench;
 #[cfg(test)]
+mod redis_check;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod simulated;

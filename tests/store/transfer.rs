@@ -209,7 +209,8 @@ async fn a_source_that_moves_on_is_noticed_and_caught_up_with() {
         disk.delete_now(&name(LOGS[2])).unwrap();
     };
     let copied = while_something_happens(&from, &to, Moving::IsNotYetDone, happens).await.unwrap();
-    assert_eq!(copied.moved_on, [first.clone(), name(LOGS[2]), name("z/new")]);
+    // What came after the place where it was has been copied with the rest.
+    assert_eq!(copied.moved_on, [first.clone(), name(LOGS[2])]);
     assert_eq!(unfinished(&to).await, Ok(Some("there".into())));
     from.disk().delete_now(&name("other")).unwrap();
     from.disk().delete_blob_now(&name("blob/empty")).unwrap();
@@ -307,7 +308,8 @@ async fn a_copy_to_redis_that_dies_leaves_nothing_but_its_mark_and_goes_on() {
     let (dir, all) = filled_folder().await;
     let options = redis_bench::options(redis_server::shared());
     let source = Source::file_at_rest(dir.path()).unwrap();
-    for steps in [1, 5, 20, 60, 200] {
+    let mut deaths = 0;
+    for steps in [1, 5, 10, 15, 20] {
         let redis = redis_bench::open(&options).await;
         {
             let mut copying = std::pin::pin!(quietly(&source, &*redis, Moving::IsNotYetDone));
@@ -320,9 +322,8 @@ async fn a_copy_to_redis_that_dies_leaves_nothing_but_its_mark_and_goes_on() {
                 left -= 1;
                 copying.as_mut().poll(context).map(|done| drop(done.unwrap())).map(|()| false)
             });
-            if !died.await {
-                break;
-            }
+            assert!(died.await, "there are more steps than {steps}");
+            deaths += 1;
         }
         redis.close().await;
         let redis = redis_bench::open(&options).await;
@@ -332,6 +333,7 @@ async fn a_copy_to_redis_that_dies_leaves_nothing_but_its_mark_and_goes_on() {
         }
         redis.close().await;
     }
+    assert_eq!(deaths, 5);
     let redis = redis_bench::open(&options).await;
     quietly(&source, &*redis, Moving::IsNotYetDone).await.unwrap();
     assert_eq!(everything(&*redis).await, all);

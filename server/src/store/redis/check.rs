@@ -3,6 +3,7 @@
 //! [`ask`] collects what Redis says about itself; [`judge`] is a pure function from that to the class of durability that may be promised, or to everything that
 //! stands in its way, each with the line that changes it. A server asks at its start and again whenever it has to connect anew: settings change.
 
+use super::trouble::Trouble;
 use crate::store::Durability;
 use redis::aio::ConnectionLike;
 use redis::{AsyncConnectionConfig, RedisError, RedisResult, cmd};
@@ -211,6 +212,30 @@ impl From<RedisError> for Refusal {
             _ => error.to_string(),
         };
         Self::Away(words)
+    }
+}
+
+/// Asks again whenever a connection is made: what was promised at the start has to hold for the Redis that is there now.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// How we come in.
+    pub target: Target,
+    /// What is promised.
+    pub durability: Durability,
+}
+
+impl Guard {
+    /// Refuses a connection to a Redis that does not keep the promise.
+    pub(super) async fn admit<C: ConnectionLike + Send>(
+        &self,
+        connection: &mut C,
+    ) -> Result<(), Trouble> {
+        let facts = match ask(connection, &self.target).await {
+            Ok(facts) => facts,
+            Err(error) => return Err(Trouble::of_connecting(&error)),
+        };
+        let judged = facts.and_then(|facts| judge(&facts, &self.target, Some(self.durability)));
+        judged.map(drop).map_err(|unfit| Trouble::Refused(unfit.to_string()))
     }
 }
 

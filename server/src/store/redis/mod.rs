@@ -34,6 +34,7 @@ use super::{
 use crate::clock::wall_millis;
 use async_trait::async_trait;
 use bytes::Bytes;
+use check::Guard;
 use link::{Link, closed};
 use record::{entry_sum, id_bytes};
 use redis::Value;
@@ -122,12 +123,20 @@ impl fmt::Debug for RedisStore {
 impl RedisStore {
     /// Connects, and gives Redis the scripts. Needs a runtime, and keeps tasks on it until the store is dropped.
     pub async fn open(options: RedisOptions) -> Result<Arc<Self>, OpenError> {
+        Self::open_guarded(options, None).await
+    }
+
+    /// The same, and each new connection is looked at: one to a Redis that does not keep what is promised is not used.
+    pub async fn open_guarded(
+        options: RedisOptions,
+        guard: Option<Guard>,
+    ) -> Result<Arc<Self>, OpenError> {
         let keys = Keys::new(&options.prefix)?;
         let replicas = match options.durability {
             Durability::Replicated(replicas) => Some(replicas),
             Durability::Fsync | Durability::Memory => None,
         };
-        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas)?);
+        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas, guard)?);
         let scripts = Arc::new(Scripts::new());
         scripts.load(&link.writes).await.map_err(refusal)?;
         link.beat().await.map_err(refusal)?;
