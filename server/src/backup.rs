@@ -3,18 +3,24 @@
 //! These are plain functions for the command line. What only reads (`backup`, `verify`, `list`, `export`) works beside a running server: it
 //! opens the database read-only and sees one moment of it. What changes something (`restore`, `quarantine`, `release`) takes the data
 //! directory's lock and refuses while a server holds it: a running server keeps documents in memory, and a mark made behind its back would be
-//! overtaken by its next append. On a running server the same is done through the server.
+//! overtaken by its next append.
+//!
+//! A store that several instances share has no lock. There, what changes something is a verb of the store, which the instances see when they next ask it.
 
 mod copy;
 mod export;
+mod source;
+mod transfer;
 mod verify;
 
-pub use copy::{Existing, Restored, Saved, backup, restore};
-pub use export::{Exported, export, list, quarantine, read_export, release};
-pub use verify::{Judge, LogContent, LogReport, Report, verify};
+pub use copy::{Existing, Restored, Saved, backup, backup_of, restore};
+pub use export::{Exported, export, quarantine, read_export, release};
+pub use source::Source;
+pub use transfer::{Copied, Moving, Progress, copy, unfinished};
+pub use verify::{Judge, LogContent, LogReport, Report, verify, verify_store};
 
 use crate::store::sqlite::{OpenError, schema};
-use crate::store::{BadLogName, LogName};
+use crate::store::{BadLogName, LogName, StoreError};
 use rusqlite::Connection;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +67,27 @@ pub enum BackupError {
     /// Not a name.
     #[error(transparent)]
     BadName(#[from] BadLogName),
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A copy goes only where nothing is.
+    #[error(
+        "there is data in the place to copy to; a copy goes only where nothing is: choose another place"
+    )]
+    NotEmpty,
+    /// Another copy was begun there.
+    #[error(
+        "a copy from {0} was begun there and is not finished: finish that one, or choose another place"
+    )]
+    OtherCopy(String),
+    /// The source is itself half a copy.
+    #[error("{0} is itself a copy that is not finished: finish that one first")]
+    HalfCopy(String),
+    /// What was written does not read back.
+    #[error(
+        "{0:?} is not the same in both places, although nothing should have changed it: is something else writing to the place of the copy?"
+    )]
+    Differs(LogName),
     /// The file system said no.
     #[error("{doing} {}", .path.display())]
     Io {

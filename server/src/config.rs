@@ -3,6 +3,15 @@
 //! Everything comes from the command line or the environment, and from nowhere else. All mistakes are reported together, before anything
 //! is bound, opened or written.
 
+mod place;
+
+pub use place::{
+    CopyArgs, Environment, PREFIX_VARIABLE, Place, PlaceArgs, REDIS_VARIABLE, RedisPlace, RedisUrl,
+    Secret,
+};
+
+use crate::store::Durability;
+use crate::store::redis::BadPrefix;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt;
@@ -39,10 +48,14 @@ Examples:
       Behind a web server that answers for https://notes.example.org.
   commonplace backup --data ./data notes.backup
       A whole copy while the server runs.
+  COMMONPLACE_REDIS=redis://commonplace:password@db:6379 commonplace serve --open --data ./one
+      One of several servers on one Redis. Each has a folder of its own.
+  commonplace copy --from ./data --to redis://127.0.0.1:6379
+      Everything from a folder into an empty Redis; the other way round as well.
 
 Exit codes:
   0 done, or stopped as asked        64  a mistake on the command line or in the environment
-  1 the check found damage           69  the address or the data folder is in use
+  1 the check found damage           69  the address, the data folder or the Redis cannot be used
 130 stopped by a second signal       74  the storage failed, or a command could not be done
 
 Every option can be given in the environment as well: --allow-origin is COMMONPLACE_ALLOW_ORIGIN (several separated by commas).
@@ -59,9 +72,9 @@ pub enum Command {
         file: PathBuf,
         /// Where the data is.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
-    /// Bring a backup back, while no server runs.
+    /// Bring a backup back, while no server runs. Into a Redis only if it holds nothing of ours.
     Restore {
         /// The backup to read.
         file: PathBuf,
@@ -70,13 +83,18 @@ pub enum Command {
         replace: bool,
         /// Where the data goes.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
+    /// Move to another place: from a data folder or a backup into a Redis, or from a Redis into a folder. Afterwards both sides are read and compared.
+    ///
+    /// The folder must not be in use. A Redis may be: what has moved on meanwhile is named in the end. What was interrupted goes on when the same
+    /// command is given again; until then no server starts on the half copy.
+    Copy(CopyArgs),
     /// Read every stored record and say which documents are damaged.
     Verify {
         /// Where the data is.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
     /// Look after single documents.
     Doc {
@@ -96,7 +114,7 @@ pub enum DocCommand {
         prefix: String,
         /// Where the data is.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
     /// Write a document's records to a file, damaged or not.
     Export {
@@ -106,7 +124,7 @@ pub enum DocCommand {
         file: PathBuf,
         /// Where the data is.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
     /// Set a document aside: nobody can open it until it is released.
     Quarantine {
@@ -117,7 +135,7 @@ pub enum DocCommand {
         reason: String,
         /// Where the data is.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
     /// Take a document back into service.
     Release {
@@ -125,14 +143,15 @@ pub enum DocCommand {
         name: String,
         /// Where the data is.
         #[command(flatten)]
-        data: DataArg,
+        place: PlaceArgs,
     },
 }
 
 /// Where the data is.
 #[derive(Clone, Debug, Args)]
 pub struct DataArg {
-    /// The data folder.
+    /// The data folder. With --redis only marks are kept there, of what was being applied when a server ended by itself; each server needs a folder
+    /// of its own.
     #[arg(
         long = "data",
         value_name = "FOLDER",
@@ -156,6 +175,17 @@ pub struct ServeArgs {
     /// Where the data is.
     #[command(flatten)]
     pub data: DataArg,
+    /// Keep the data in this Redis, which several servers may share: redis://user:password@host:6379. In the environment, as COMMONPLACE_REDIS, the
+    /// password is not seen by other users of this computer.
+    #[arg(long, value_name = "URL", env = REDIS_VARIABLE, hide_env_values = true)]
+    pub redis: Option<Secret>,
+    /// What all keys in Redis begin with [default: commonplace].
+    #[arg(long, value_name = "WORD", env = PREFIX_VARIABLE)]
+    pub redis_prefix: Option<String>,
+    /// When an edit counts as saved in Redis: on its disk, or held by it and by N replicas, or in its memory only. Without this, the best that Redis is
+    /// set up for; never memory.
+    #[arg(long, value_name = "fsync|replicated=N|memory", env = "COMMONPLACE_DURABILITY")]
+    pub durability: Option<String>,
     /// The sandbox: no sign-in, any document name, everyone may write.
     #[arg(long, env = "COMMONPLACE_OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,
@@ -206,6 +236,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The data folder.
     pub data: PathBuf,
+    /// The Redis that holds the data, if it is not the folder.
+    pub redis: Option<RedisPlace>,
+    /// What `saved` has to mean there; without, the best that can be had.
+    pub durability: Option<Durability>,
     /// Who gets in.
     pub door: Door,
     /// Other web sites whose pages may connect.
@@ -252,6 +286,28 @@ pub enum Mistake {
     /// The data folder cannot be written.
     #[error("--data {0:?} cannot be written: choose another folder or change its permissions")]
     NotWritable(PathBuf),
+    /// An address of a Redis that is none. Not repeated: it may hold a password.
+    #[error(
+        "{0} is not the address of a Redis, like redis://user:password@host:6379 (not shown, because it may hold a password)"
+    )]
+    RedisUrl(&'static str),
+    /// Not a prefix.
+    #[error("--redis-prefix {0:?}: {1}")]
+    RedisPrefix(String, BadPrefix),
+    /// Not a class of durability.
+    #[error("--durability {0:?} is none of fsync, replicated=N (N from 1 to 9) and memory")]
+    Durability(String),
+    /// Something about Redis without a Redis.
+    #[error(
+        "{0} means nothing without --redis: a data folder is always on disk before anything is called saved"
+    )]
+    WithoutRedis(&'static str),
+    /// Two places for one command.
+    #[error("--data and --redis name two places: say one")]
+    TwoPlaces,
+    /// From a place to itself.
+    #[error("--from and --to are the same place")]
+    SamePlace,
     /// Two listeners in one place.
     #[error("--metrics-listen and --listen are both {0}: choose another port for one of them")]
     SameAddress(SocketAddr),
@@ -315,10 +371,29 @@ impl Settings {
             mistakes.push(Mistake::SameAddress(both));
         }
         mistakes.extend(check_folder(&args.data.folder));
+        let redis = args.redis.as_ref().and_then(|url| {
+            RedisPlace::new("--redis", url, args.redis_prefix.as_deref(), &mut mistakes)
+        });
+        let durability = args.durability.as_deref().and_then(|given| {
+            let read = durability(given);
+            if read.is_none() {
+                mistakes.push(Mistake::Durability(given.to_owned()));
+            }
+            read
+        });
+        if args.redis.is_none() {
+            let alone = [
+                args.durability.as_ref().map(|_| "--durability"),
+                args.redis_prefix.as_ref().map(|_| "--redis-prefix"),
+            ];
+            mistakes.extend(alone.into_iter().flatten().map(Mistake::WithoutRedis));
+        }
         match (listen, max_connections) {
             (Some(listen), Some(max_connections)) if mistakes.is_empty() => Ok(Self {
                 listen,
                 data: args.data.folder.clone(),
+                redis,
+                durability,
                 door: if args.open { Door::Sandbox } else { Door::Shut },
                 allow_origins,
                 log,
@@ -340,6 +415,17 @@ fn address(option: &'static str, given: &str, mistakes: &mut Vec<Mistake>) -> Op
         mistakes.push(Mistake::Address { option, given: given.to_owned() });
     }
     address
+}
+
+fn durability(given: &str) -> Option<Durability> {
+    match given {
+        "fsync" => Some(Durability::Fsync),
+        "memory" => Some(Durability::Memory),
+        _ => {
+            let replicas = given.strip_prefix("replicated=")?.parse().ok()?;
+            (1..=9).contains(&replicas).then_some(Durability::Replicated(replicas))
+        }
+    }
 }
 
 /// Whether only programs on this computer can reach an address.

@@ -1,15 +1,14 @@
 //! The process edge: everything else starts from `commonplace::run`.
 
 mod operator;
+mod storage;
 
 use clap::Parser;
 use commonplace::access::{Access, Sandbox, Shut};
-use commonplace::bus::Alone;
 use commonplace::config::{Cli, Command, Door, LogFormat, ServeArgs, Settings, is_loopback};
 use commonplace::shutdown::Tasks;
 use commonplace::store::crash::CrashMarkers;
-use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
-use commonplace::store::{LogName, Store};
+use commonplace::store::{Durability, LogName};
 use commonplace::{Listeners, Options, run};
 use operator::Outcome;
 use std::io::{self, IsTerminal, Write};
@@ -18,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storage::Storage;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -29,7 +29,7 @@ const DAMAGE_FOUND: u8 = 1;
 /// A mistake on the command line or in the environment (`EX_USAGE`).
 const WRONG_USE: u8 = 64;
 
-/// The address or the data folder is not to be had (`EX_UNAVAILABLE`).
+/// The address, the data folder or the Redis is not to be had (`EX_UNAVAILABLE`).
 const UNAVAILABLE: u8 = 69;
 
 /// The storage failed (`EX_IOERR`).
@@ -77,6 +77,8 @@ fn operate(command: Command) -> ExitCode {
     match outcome {
         Ok(Ok(Outcome::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Damage)) => ExitCode::from(DAMAGE_FOUND),
+        Ok(Ok(Outcome::WrongUse)) => ExitCode::from(WRONG_USE),
+        Ok(Ok(Outcome::Unavailable)) => ExitCode::from(UNAVAILABLE),
         Ok(Ok(Outcome::Failed) | Err(_)) | Err(_) => ExitCode::from(STORAGE_FAILED),
     }
 }
@@ -115,18 +117,11 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
             return UNAVAILABLE;
         }
     };
-    let data = settings.data.clone();
-    let opened =
-        tokio::task::spawn_blocking(move || SqliteStore::open(&data, SqliteOptions::default()));
-    let store = match opened.await {
-        Ok(Ok(store)) => store,
-        Ok(Err(error)) => {
-            say(&error.to_string());
+    let Storage { store, bus, markers, place, notes, fatal } = match storage::open(settings).await {
+        Ok(storage) => storage,
+        Err(refused) => {
+            say(&refused.to_string());
             return UNAVAILABLE;
-        }
-        Err(error) => {
-            say(&format!("the storage cannot be opened: {error}"));
-            return STORAGE_FAILED;
         }
     };
     let tasks = Tasks::new();
@@ -137,17 +132,19 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
             return UNAVAILABLE;
         }
     };
-    let markers = store.crash_markers();
     let access: Arc<dyn Access> = match settings.door {
         Door::Sandbox => Arc::new(Sandbox),
         Door::Shut => Arc::new(Shut),
     };
-    announce(settings, &listeners);
+    for note in &notes {
+        warn!("{note}");
+    }
+    announce(settings, &listeners, &place, store.durability());
     let server = run(
         listeners,
         Options::from(settings),
-        Arc::clone(&store) as Arc<dyn Store>,
-        Arc::new(Alone),
+        Arc::clone(&store),
+        bus,
         Some(Arc::clone(&markers)),
         access,
         tasks.clone(),
@@ -155,7 +152,7 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
     // Cancel safety: every arm but the first ends the process at once; what was acknowledged is stored.
     let ended = tokio::select! {
         ended = Box::pin(server) => ended,
-        reason = store.fatal() => {
+        reason = fatal => {
             error!(reason, "the storage has failed; nothing more is acknowledged");
             say(&format!("the storage has failed: {reason}\nEverything that was acknowledged is safe. Look at the disk, then start again."));
             return STORAGE_FAILED;
@@ -202,7 +199,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// One line with the address to open; for people it goes where they look, for machines into the log.
-fn announce(settings: &Settings, listeners: &Listeners) {
+fn announce(settings: &Settings, listeners: &Listeners, place: &str, durability: Durability) {
     let Ok(address) = listeners.main.local_addr() else { return };
     let door = match settings.door {
         Door::Sandbox if is_loopback(address.ip()) => "for everyone on this computer",
@@ -216,10 +213,9 @@ fn announce(settings: &Settings, listeners: &Listeners) {
     };
     match settings.log {
         LogFormat::Human => print(&format!(
-            "Commonplace is open {door}: http://{host}  (data in {})",
-            settings.data.display()
+            "Commonplace is open {door}: http://{host}  (data in {place}, saved means {durability})"
         )),
-        LogFormat::Json => info!(%address, data = %settings.data.display(), door, "serving"),
+        LogFormat::Json => info!(%address, data = place, %durability, door, "serving"),
     }
 }
 

@@ -150,6 +150,10 @@ fn describe() {
         "commonplace_present_elsewhere",
         "Clients that are shown here as present by way of another instance"
     );
+    describe_gauge!(
+        "commonplace_durability",
+        "1 for the class in which edits are called saved: fsync, replicated=N or memory"
+    );
     describe_counter!("commonplace_refusals_total", "What was refused, by reason");
     describe_counter!("commonplace_connections_closed_total", "WebSockets that ended, by reason");
 }
@@ -214,6 +218,11 @@ pub fn shown(updates: usize, frames: usize) {
 pub fn updates_waiting(change: i64) {
     #[expect(clippy::cast_precision_loss, reason = "a room holds some thousands at most")]
     HANDLES.updates_waiting.increment(change as f64);
+}
+
+/// Edits are called saved in this class (`fsync`, `replicated=1`, `memory`).
+pub fn durability(class: String) {
+    gauge!("commonplace_durability", "class" => class).set(1.0);
 }
 
 /// Something was refused: a message, a join, an upgrade.

@@ -2,26 +2,35 @@
 //!
 //! Each command prints what it did in a few lines, or one line that says why not and what to do.
 
-use bytes::Bytes;
-use commonplace::backup::{self, BackupError, Existing, Exported, LogContent, LogReport};
+mod judge;
+mod words;
+
+use crate::storage::{self, Refused};
+use commonplace::backup::{
+    self, BackupError, Copied, Existing, Exported, LogReport, Moving, Progress, Source,
+};
 use commonplace::clock::wall_millis;
-use commonplace::config::{Command, DocCommand};
-use commonplace::gate::{Anyone, Refusal};
-use commonplace::room::document::{Broken, Document};
-use commonplace::room::record::{EditPlace, Record};
+use commonplace::config::{Command, CopyArgs, DocCommand, Mistakes, Place, PlaceArgs};
 use commonplace::rooms::DOCUMENT_PREFIX;
-use commonplace::store::{LogInfo, LogName, Position};
-use commonplace_protocol::update::fingerprint;
-use std::collections::BTreeSet;
+use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
+use commonplace::store::{LogInfo, LogName, Store};
+use judge::judge;
 use std::error::Error;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use words::{ago, counted, size, with_causes};
 
 /// Names read at a time for a list.
 const LIST_PAGE: usize = 1000;
+
+/// How often a long copy says how far it is: every so many logs.
+const TELL_LOGS: usize = 500;
+
+/// The same for large ones. Bytes.
+const TELL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a command ends with.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,72 +41,221 @@ pub(crate) enum Outcome {
     Damage,
     /// It did not happen.
     Failed,
+    /// It was asked for in a way that makes no sense.
+    WrongUse,
+    /// What it needs is not to be had.
+    Unavailable,
 }
 
-/// Runs a command that looks after what is stored. Everything it says goes to `out`, what went wrong to `complaints`.
+/// Runs a command that looks after what is stored. Everything it says goes to `out`, what went wrong and how far it is to `complaints`.
 pub(crate) fn run(command: &Command, out: &mut dyn Write, complaints: &mut dyn Write) -> Outcome {
-    let done = match command {
-        Command::Serve(_) => Ok(Outcome::Failed),
-        Command::Backup { file, data } => backup_to(&data.folder, file, out),
-        Command::Restore { file, replace, data } => {
-            let existing = if *replace { Existing::MoveAside } else { Existing::Keep };
-            restore_from(file, &data.folder, existing, out)
-        }
-        Command::Verify { data } => verify(&data.folder, out),
-        Command::Doc { command } => document(command, out),
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(Box::pin(carry_out(command, out, complaints))),
+        Err(error) => Err(error.into()),
     };
     match done {
         Ok(outcome) => outcome,
         Err(error) => {
             // Nobody listens, then.
             writeln!(complaints, "{}", with_causes(&*error)).ok();
-            Outcome::Failed
+            match error {
+                error if error.is::<Mistakes>() => Outcome::WrongUse,
+                error if error.is::<Refused>() => Outcome::Unavailable,
+                _ => Outcome::Failed,
+            }
         }
+    }
+}
+
+async fn carry_out(command: &Command, out: &mut dyn Write, progress: &mut dyn Write) -> Done {
+    match command {
+        Command::Serve(_) => Ok(Outcome::Failed),
+        Command::Backup { file, place } => backup_to(place, file, out, progress).await,
+        Command::Restore { file, replace, place } => {
+            let existing = if *replace { Existing::MoveAside } else { Existing::Keep };
+            restore_from(file, place, existing, out, progress).await
+        }
+        Command::Copy(args) => copy(args, out, progress).await,
+        Command::Verify { place } => verify(place, out).await,
+        Command::Doc { command } => document(command, out).await,
     }
 }
 
 type Done = Result<Outcome, Box<dyn Error>>;
 
-fn with_causes(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        write!(words, ": {next}").expect("writing to a String cannot fail");
-        cause = next.source();
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where a command finds the data, opened if it is a Redis.
+enum Opened {
+    Folder(std::path::PathBuf),
+    Redis(Arc<dyn Store>, String),
+}
+
+async fn open(place: &PlaceArgs) -> Result<Opened, Box<dyn Error>> {
+    Ok(match place.place(&environment)? {
+        Place::Folder(folder) => Opened::Folder(folder),
+        Place::Redis(redis) => {
+            let words = redis.to_string();
+            Opened::Redis(storage::visit(&redis).await?, words)
+        }
+    })
+}
+
+async fn source(place: &PlaceArgs) -> Result<Source, Box<dyn Error>> {
+    Ok(match open(place).await? {
+        Opened::Folder(folder) => Source::file(&folder)?,
+        Opened::Redis(store, _) => Source::store(store),
+    })
+}
+
+async fn backup_to(
+    place: &PlaceArgs,
+    file: &Path,
+    out: &mut dyn Write,
+    progress: &mut dyn Write,
+) -> Done {
+    let (saved, copied) = match open(place).await? {
+        Opened::Folder(folder) => (backup::backup(&folder, file)?, Copied::default()),
+        Opened::Redis(store, words) => {
+            let source = Source::store(store);
+            let mut tell = teller(progress);
+            backup::backup_of(&source, &words, file, &mut tell).await?
+        }
+    };
+    writeln!(
+        out,
+        "{} holds {}, {}.",
+        file.display(),
+        counted(saved.logs, "log"),
+        size(saved.bytes)
+    )?;
+    if !copied.moved_on.is_empty() {
+        let logs = counted(copied.moved_on.len(), "log");
+        writeln!(
+            out,
+            "While it was made, {logs} moved on; the backup has each as it was at one moment."
+        )?;
     }
-    words
+    warn_of_damage(&saved.damaged, &copied, out)
 }
 
-fn backup_to(data: &Path, file: &Path, out: &mut dyn Write) -> Done {
-    let saved = backup::backup(data, file)?;
-    writeln!(out, "{} holds {}, {}.", file.display(), counted(saved.logs), size(saved.bytes))?;
-    warn_of_damage(&saved.damaged, out)
-}
-
-fn restore_from(file: &Path, data: &Path, existing: Existing, out: &mut dyn Write) -> Done {
-    let restored = backup::restore(file, data, existing)?;
-    let saved = &restored.saved;
-    writeln!(out, "{} holds {}, {}.", data.display(), counted(saved.logs), size(saved.bytes))?;
-    if let Some(former) = &restored.moved_to {
-        writeln!(out, "What was there before is in {}.", former.display())?;
+async fn restore_from(
+    file: &Path,
+    place: &PlaceArgs,
+    existing: Existing,
+    out: &mut dyn Write,
+    progress: &mut dyn Write,
+) -> Done {
+    match open(place).await? {
+        Opened::Folder(folder) => {
+            let restored = backup::restore(file, &folder, existing)?;
+            let saved = &restored.saved;
+            let logs = counted(saved.logs, "log");
+            writeln!(out, "{} holds {logs}, {}.", folder.display(), size(saved.bytes))?;
+            if let Some(former) = &restored.moved_to {
+                writeln!(out, "What was there before is in {}.", former.display())?;
+            }
+            warn_of_damage(&saved.damaged, &Copied::default(), out)
+        }
+        Opened::Redis(_, words) if existing == Existing::MoveAside => Err(format!(
+            "{words} is not replaced: give a Redis that holds nothing of ours, or another --redis-prefix, without --replace"
+        )
+        .into()),
+        Opened::Redis(store, words) => {
+            let source = Source::file_at_rest(file)?;
+            let origin = file.display().to_string();
+            let mut tell = teller(progress);
+            let copied =
+                backup::copy(&source, &origin, &*store, Moving::IsNotYetDone, &mut tell).await?;
+            store.close().await;
+            report(&copied, &words, out)
+        }
     }
-    warn_of_damage(&saved.damaged, out)
 }
 
-/// "1 log", "2 logs".
-fn counted(logs: usize) -> String {
-    if logs == 1 { "1 log".to_owned() } else { format!("{logs} logs") }
+async fn copy(args: &CopyArgs, out: &mut dyn Write, progress: &mut dyn Write) -> Done {
+    let (from, to) = args.places(&environment)?;
+    let (origin, target) = (from.to_string(), to.to_string());
+    let source = match from {
+        Place::Folder(folder) => Source::file_at_rest(&folder)?,
+        Place::Redis(redis) => Source::store(storage::visit(&redis).await?),
+    };
+    let to: Arc<dyn Store> = match to {
+        Place::Folder(folder) if folder.is_file() => {
+            return Err(format!("{target} is a file: `commonplace backup` makes one").into());
+        }
+        Place::Folder(folder) => SqliteStore::open(&folder, SqliteOptions::default())?,
+        Place::Redis(redis) => storage::visit(&redis).await?,
+    };
+    let mut tell = teller(progress);
+    let copied = backup::copy(&source, &origin, &*to, Moving::IsNotYetDone, &mut tell).await;
+    to.close().await;
+    report(&copied?, &target, out)
 }
 
-fn warn_of_damage(damaged: &[LogName], out: &mut dyn Write) -> Done {
+/// Says how far a long copy is, now and then.
+fn teller(to: &mut dyn Write) -> impl FnMut(Progress) {
+    let mut told = (0, 0);
+    move |progress| {
+        let line = match progress {
+            Progress::Copying(logs, bytes)
+                if logs >= told.0 + TELL_LOGS || bytes >= told.1 + TELL_BYTES =>
+            {
+                told = (logs, bytes);
+                format!("copied {}, {} …", counted(logs, "log"), size(bytes))
+            }
+            Progress::Comparing(logs) if logs % TELL_LOGS == 0 => {
+                format!("compared {} …", counted(logs, "log"))
+            }
+            Progress::Copying(..) | Progress::Comparing(_) => return,
+        };
+        // Nobody listens, then.
+        writeln!(to, "{line}").ok();
+    }
+}
+
+fn report(copied: &Copied, target: &str, out: &mut dyn Write) -> Done {
+    let (logs, blobs) = (counted(copied.logs, "log"), counted(copied.blobs, "blob"));
+    writeln!(
+        out,
+        "{target} holds {logs} with {}, and {blobs}: {} read from both sides and compared.",
+        counted(copied.records, "record"),
+        size(copied.bytes)
+    )?;
+    if copied.already_there > 0 {
+        let there = counted(copied.already_there, "log");
+        writeln!(out, "{there} had been copied before it was interrupted.")?;
+    }
+    let damage = warn_of_damage(&copied.damaged, copied, out)?;
+    if copied.moved_on.is_empty() {
+        return Ok(damage);
+    }
+    for log in &copied.moved_on {
+        writeln!(out, "{} has changed meanwhile.", name(log))?;
+    }
+    Err("the copy is not finished, because people write to the source: stop the servers there and give the same command again; only what has changed is \
+         copied then"
+        .into())
+}
+
+fn warn_of_damage(damaged: &[LogName], copied: &Copied, out: &mut dyn Write) -> Done {
     for log in damaged {
         writeln!(out, "{} has damaged records; they were copied as they are.", name(log))?;
     }
-    Ok(if damaged.is_empty() { Outcome::Done } else { Outcome::Damage })
+    for (log, why) in &copied.left {
+        writeln!(out, "{} was not copied: {why}.", name(log))?;
+    }
+    Ok(if damaged.is_empty() && copied.left.is_empty() { Outcome::Done } else { Outcome::Damage })
 }
 
-fn verify(data: &Path, out: &mut dyn Write) -> Done {
-    let report = backup::verify(data, &judge)?;
+async fn verify(place: &PlaceArgs, out: &mut dyn Write) -> Done {
+    let report = match open(place).await? {
+        Opened::Folder(folder) => backup::verify(&folder, &judge)?,
+        Opened::Redis(store, _) => backup::verify_store(&*store, &judge).await?,
+    };
     if let Err(what) = &report.structure {
         writeln!(out, "The database itself is damaged: {what}")?;
     }
@@ -109,7 +267,7 @@ fn verify(data: &Path, out: &mut dyn Write) -> Done {
     }
     let bad = report.logs.iter().filter(|log| !log.is_whole()).count();
     let entries: usize = report.logs.iter().map(|log| log.entries).sum();
-    let logs = counted(report.logs.len());
+    let logs = counted(report.logs.len(), "log");
     match bad {
         0 => writeln!(out, "Read {logs}, entries: {entries}. Nothing is damaged.")?,
         _ => writeln!(out, "Read {logs}, entries: {entries}. Damaged: {bad}.")?,
@@ -130,102 +288,41 @@ fn write_report(log: &LogReport, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a document's log can be loaded as the server loads it.
-fn judge(log: &LogContent) -> Result<(), String> {
-    if !log.name.as_str().starts_with(DOCUMENT_PREFIX) {
-        return Ok(());
-    }
-    let mut voids = BTreeSet::new();
-    let mut records = Vec::new();
-    for entry in &log.entries {
-        let record = Record::decode(&entry.bytes)
-            .map_err(|why| format!("entry {} cannot be read: {why}", entry.position.0))?;
-        if let Record::Void(place) = &record {
-            voids.insert(*place);
-        }
-        records.push((entry.position, record));
-    }
-    let mut generations = log.snapshots.iter();
-    let (mut document, mut at) = match generations.next() {
-        Some(oldest) => {
-            (Document::restore(&oldest.bytes).map_err(|broken| broken.to_string())?, oldest.covers)
-        }
-        None => (Document::new(), Position::START),
-    };
-    let mut next_generation = generations.next();
-    for (position, record) in records {
-        if position <= at {
-            continue;
-        }
-        if position != at.next() {
-            return Err(format!("entry {} is missing", at.next().0));
-        }
-        at = position;
-        if let Record::Edits { edits, .. } = record {
-            for (index, edit) in edits.into_iter().enumerate() {
-                if !voids.contains(&EditPlace { position, index }) {
-                    match load(&mut document, &edit.update) {
-                        // What depended on a void edit was left with its author, and is passed over on every load.
-                        Err(Unfit::Refused(Refusal::Gap)) if !voids.is_empty() => {}
-                        outcome => outcome.map_err(|why| format!("entry {}: {why}", position.0))?,
-                    }
-                }
-            }
-        }
-        if let Some(snapshot) = next_generation.filter(|snapshot| snapshot.covers == at) {
-            if fingerprint(&document.state()) != fingerprint(&snapshot.bytes) {
-                return Err(format!("the snapshot up to {} is not what its entries say", at.0));
-            }
-            next_generation = generations.next();
-        }
-    }
-    match next_generation {
-        Some(snapshot) => Err(format!("the entries up to {} are missing", snapshot.covers.0)),
-        None => Ok(()),
-    }
-}
-
-/// Why a stored edit is not part of its document.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error("{0}")]
-    Refused(Refusal),
-    #[error("{0}")]
-    Broken(Broken),
-}
-
-fn load(document: &mut Document, update: &Bytes) -> Result<(), Unfit> {
-    let admitted = document.admit(update, &mut Anyone).map_err(Unfit::Refused)?;
-    document.apply(update, &admitted.measured).map_err(Unfit::Broken)
-}
-
-fn document(command: &DocCommand, out: &mut dyn Write) -> Done {
+async fn document(command: &DocCommand, out: &mut dyn Write) -> Done {
     match command {
-        DocCommand::List { prefix, data } => list(&data.folder, prefix, out)?,
-        DocCommand::Export { name, file, data } => {
-            let exported = export(&data.folder, &log_name(name)?, file)?;
-            writeln!(out, "{} holds {} records.", file.display(), exported.records)?;
+        DocCommand::List { prefix, place } => list(&source(place).await?, prefix, out).await?,
+        DocCommand::Export { name, file, place } => {
+            let exported = export(&source(place).await?, &log_name(name)?, file).await?;
+            writeln!(out, "{} holds {}.", file.display(), counted(exported.records, "record"))?;
             if exported.damaged > 0 {
                 writeln!(out, "{} of them are damaged or missing.", exported.damaged)?;
                 return Ok(Outcome::Damage);
             }
         }
-        DocCommand::Quarantine { name, reason, data } => {
-            backup::quarantine(&data.folder, &log_name(name)?, reason)?;
+        DocCommand::Quarantine { name, reason, place } => {
+            let log = log_name(name)?;
+            match open(place).await? {
+                Opened::Folder(folder) => backup::quarantine(&folder, &log, reason)?,
+                Opened::Redis(store, _) => store.quarantine(&log, reason).await?,
+            }
             writeln!(out, "{name} is set aside: {reason}")?;
         }
-        DocCommand::Release { name, data } => {
-            backup::release(&data.folder, &log_name(name)?)?;
+        DocCommand::Release { name, place } => {
+            let log = log_name(name)?;
+            match open(place).await? {
+                Opened::Folder(folder) => backup::release(&folder, &log)?,
+                Opened::Redis(store, _) => store.release(&log).await?,
+            }
             writeln!(out, "{name} is back in service.")?;
         }
     }
     Ok(Outcome::Done)
 }
 
-fn export(data: &Path, log: &LogName, file: &Path) -> Result<Exported, BackupError> {
+async fn export(from: &Source, log: &LogName, file: &Path) -> Result<Exported, BackupError> {
     let mut to = new_file(file)?;
     let written = |source| BackupError::Io { doing: "writing", path: file.to_owned(), source };
-    let exported = backup::export(data, log, &mut to);
+    let exported = backup::export(from, log, &mut to).await;
     let exported = exported.and_then(|exported| to.sync_all().map(|()| exported).map_err(written));
     if exported.is_err() {
         // Half an export would be taken for a whole one. If it cannot be removed either, the first error says more.
@@ -234,12 +331,12 @@ fn export(data: &Path, log: &LogName, file: &Path) -> Result<Exported, BackupErr
     exported
 }
 
-fn list(data: &Path, prefix: &str, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+async fn list(from: &Source, prefix: &str, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let prefix = format!("{DOCUMENT_PREFIX}{prefix}");
     let now = wall_millis();
     let mut last: Option<LogName> = None;
     loop {
-        let page = backup::list(data, &prefix, last.as_ref(), LIST_PAGE)?;
+        let page = from.list(&prefix, last.as_ref(), LIST_PAGE).await?;
         for log in &page {
             writeln!(out, "{}", line(log, now))?;
         }
@@ -272,21 +369,4 @@ fn new_file(path: &Path) -> Result<File, BackupError> {
         io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
         _ => BackupError::Io { doing: "writing", path: path.to_owned(), source },
     })
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{} KiB", bytes / 1024),
-        _ => format!("{} MiB", bytes / 1_048_576),
-    }
-}
-
-fn ago(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s ago"),
-        seconds @ 60..3600 => format!("{} min ago", seconds / 60),
-        seconds @ 3600..172_800 => format!("{} h ago", seconds / 3600),
-        seconds => format!("{} days ago", seconds / 86_400),
-    }
 }

@@ -93,6 +93,7 @@ pub async fn run(
     tasks: Tasks,
 ) -> io::Result<Stopped> {
     crate::metrics::install();
+    crate::metrics::durability(store.durability().to_string());
     let edge = Arc::new(Edge {
         rooms: Rooms::new(Arc::clone(&store), bus, markers, tasks.clone()),
         store,

@@ -1,5 +1,11 @@
 //! The program itself, from outside: what it prints, how it ends, and what it survives.
 
+#[path = "program/on_redis.rs"]
+mod on_redis;
+#[allow(dead_code, reason = "the store's tests use more of it")]
+#[path = "../../tests/store/redis_server.rs"]
+mod redis_server;
+
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,6 +27,8 @@ fn words(output: &[u8]) -> &str {
 struct Server {
     child: Child,
     address: SocketAddr,
+    /// What it said when it was ready.
+    line: String,
 }
 
 impl Server {
@@ -32,13 +40,18 @@ impl Server {
 
     fn from(mut command: Command) -> Self {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the program starts");
+        Self::started(command.spawn().expect("the program starts"))
+    }
+
+    /// Waits until it says where it is.
+    fn started(mut child: Child) -> Self {
         let mut line = String::new();
         let out = child.stdout.as_mut().expect("a pipe");
         BufReader::new(out).read_line(&mut line).expect("a line");
         let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
         let address = address.unwrap_or_else(|| panic!("{line:?} holds an address"));
-        Self { child, address: address.parse().expect("an address") }
+        let address = address.parse().expect("an address");
+        Self { child, address, line }
     }
 
     fn signal(&self, signal: Signal) {

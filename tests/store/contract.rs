@@ -9,6 +9,8 @@ use commonplace::store::{
 use commonplace_tests::logs::{all, fresh, name, put};
 use std::sync::Arc;
 
+pub(crate) use crate::moving::*;
+
 fn snapshot(covers: u64, bytes: &'static str) -> Snapshot {
     Snapshot { covers: Position(covers), last: None, bytes: Bytes::from_static(bytes.as_bytes()) }
 }

@@ -11,7 +11,11 @@ mod bench;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod redis_bench;
+#[cfg(test)]
+mod redis_check;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
@@ -22,6 +26,8 @@ mod sqlite_disk;
 mod sqlite_faults;
 #[cfg(test)]
 mod sqlite_group;
+#[cfg(test)]
+mod transfer;
 
 #[cfg(test)]
 use bench::{SimBench, SqliteBench};
@@ -62,6 +68,11 @@ macro_rules! every_clause {
                 s13_names_come_in_byte_order
                 s14_readers_and_appends_of_many_logs_do_not_wait_for_each_other
                 s15_blobs
+                s19_a_log_moves_whole
+                s19_only_a_whole_log_and_only_where_none_is
+                s19_damage_and_marks_move_too
+                s19_large_and_lean_logs_move
+                s20_blobs_are_listed
                 recent_logs_come_first
                 closing_refuses_what_comes_after
             }

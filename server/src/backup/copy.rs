@@ -1,10 +1,11 @@
 //! How does a database become one file elsewhere, and how does it come back?
 
+use super::transfer::{self, Copied, Moving, Progress};
 use super::verify::{Report, check};
-use super::{BackupError, damaged, io_at, open_to_read};
-use crate::store::LogName;
+use super::{BackupError, Source, damaged, io_at, open_to_read};
 use crate::store::sqlite::directory::{Marker, sync_directory};
-use crate::store::sqlite::{Directory, schema};
+use crate::store::sqlite::{Directory, SqliteOptions, SqliteStore, schema};
+use crate::store::{LogName, Store};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io;
@@ -89,6 +90,39 @@ pub fn backup(data: &Path, file: &Path) -> Result<Saved, BackupError> {
     place(&partial, file)?;
     sync_directory(folder_of(file)).map_err(io_at("writing in", folder_of(file)))?;
     Ok(saved)
+}
+
+/// The same for a store: everything is copied into a database beside the new file first, log by log, each at one moment of its own.
+pub async fn backup_of(
+    source: &Source,
+    origin: &str,
+    file: &Path,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<(Saved, Copied), BackupError> {
+    if file.exists() {
+        return Err(BackupError::Exists(file.to_path_buf()));
+    }
+    let folder = beside(file, ".copying");
+    // Left by one that was interrupted.
+    remove_folder(&folder)?;
+    let store = SqliteStore::open(&folder, SqliteOptions::default())?;
+    let copied = transfer::copy(source, origin, &*store, Moving::IsFine, tell).await;
+    store.close().await;
+    drop(store);
+    let saved = copied.and_then(|copied| Ok((backup(&folder, file)?, copied)));
+    let removed = remove_folder(&folder);
+    let saved = saved?;
+    removed?;
+    Ok(saved)
+}
+
+fn remove_folder(folder: &Path) -> Result<(), BackupError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_at("removing", folder)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives a finished file its name, unless the name has been taken meanwhile.

@@ -14,11 +14,11 @@
 //!
 //! Snapshots come first, then entries in order. What the bytes mean is for the room or the ledger to say.
 
-use super::{BackupError, damaged, io_at, open_to_read};
+use super::{BackupError, Source, io_at};
 use crate::store::sqlite::open::open_writer;
 use crate::store::sqlite::trouble::Stop;
-use crate::store::sqlite::{Directory, OpenError, read, write};
-use crate::store::{LogInfo, LogName, Position, RawRecord, StoreError};
+use crate::store::sqlite::{Directory, OpenError, write};
+use crate::store::{LogName, Position, RawRecord};
 use bytes::Bytes;
 use std::io::Write;
 use std::path::Path;
@@ -35,32 +35,18 @@ pub struct Exported {
     pub damaged: usize,
 }
 
-fn refused(file: &Path, error: &StoreError) -> BackupError {
-    BackupError::Damaged { file: file.to_path_buf(), what: error.to_string() }
-}
-
-/// Names in byte order after `after`, at most `limit`. The server may be running.
-pub fn list(
-    path: &Path,
-    prefix: &str,
-    after: Option<&LogName>,
-    limit: usize,
-) -> Result<Vec<LogInfo>, BackupError> {
-    let (connection, file) = open_to_read(path)?;
-    read::list(&connection, prefix, after, limit).map_err(|stop| refused(&file, &stop.into()))
-}
-
-/// Writes every record of a log, damaged or not, set aside or not. The server may be running.
-pub fn export(path: &Path, log: &LogName, to: &mut dyn Write) -> Result<Exported, BackupError> {
-    let (connection, file) = open_to_read(path)?;
-    let records = {
-        let moment = connection.unchecked_transaction().map_err(damaged(&file))?;
-        read::raw(&moment, log).map_err(|stop| refused(&file, &stop.into()))?
-    };
+/// Writes every record of a log, damaged or not, set aside or not. A server may be running.
+pub async fn export(
+    from: &Source,
+    log: &LogName,
+    to: &mut dyn Write,
+) -> Result<Exported, BackupError> {
+    let records = from.records(log).await?;
     if records.is_empty() {
         return Err(BackupError::NoSuchLog(log.clone()));
     }
-    let mut put = |bytes: &[u8]| to.write_all(bytes).map_err(io_at("writing the export of", &file));
+    let place = Path::new(log.as_str());
+    let mut put = |bytes: &[u8]| to.write_all(bytes).map_err(io_at("writing the export of", place));
     put(FIRST_LINE)?;
     put(&(records.len() as u64).to_le_bytes())?;
     for record in &records {
@@ -95,6 +81,7 @@ pub fn read_export(bytes: &Bytes) -> Option<Vec<RawRecord>> {
         records.push(RawRecord {
             position: Position(u64::from_le_bytes(position.try_into().ok()?)),
             is_snapshot: kind == 2,
+            id: None,
             bytes: rest.slice(HEADER..end),
             intact: intact == 1,
         });

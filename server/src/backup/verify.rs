@@ -6,7 +6,7 @@
 use super::{BackupError, open_to_read};
 use crate::store::sqlite::open::{check_contents, check_structure};
 use crate::store::sqlite::read;
-use crate::store::{Entry, LogInfo, LogName, RawRecord, Snapshot, StoreError};
+use crate::store::{Entry, LogInfo, LogName, RawRecord, Snapshot, Store, StoreError};
 use rusqlite::Connection;
 use std::path::Path;
 
@@ -88,6 +88,37 @@ pub fn verify(path: &Path, judge: &dyn Judge) -> Result<Report, BackupError> {
     Ok(check(&connection, judge))
 }
 
+/// Checks everything in a store, each log at one moment of its own. Changes nothing; servers may be running.
+pub async fn verify_store(store: &dyn Store, judge: &dyn Judge) -> Result<Report, BackupError> {
+    let mut report = Report { structure: Ok(()), logs: Vec::new(), damaged_blobs: Vec::new() };
+    let mut after: Option<LogName> = None;
+    loop {
+        let page = store.list("", after.as_ref(), NAMES).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+        for info in page {
+            match store.read_raw(&info.name).await {
+                Err(error) if error.is_retryable() => return Err(error.into()),
+                records => report.logs.push(one_log(info, records, judge)),
+            }
+        }
+    }
+    let mut after: Option<LogName> = None;
+    loop {
+        let page = store.list_blobs(after.as_ref(), NAMES).await?;
+        let Some(last) = page.last() else { return Ok(report) };
+        after = Some(last.clone());
+        for name in page {
+            match store.get_blob(&name).await {
+                // One that is gone was deleted since it was listed.
+                Ok(_) => {}
+                Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(_) => report.damaged_blobs.push(name),
+            }
+        }
+    }
+}
+
 /// Checks everything on one connection, each log at one moment of its own.
 pub(super) fn check(connection: &Connection, judge: &dyn Judge) -> Report {
     let sound = || -> Result<(), StoreError> {
@@ -112,7 +143,8 @@ pub(super) fn check(connection: &Connection, judge: &dyn Judge) -> Report {
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
         for info in page {
-            report.logs.push(one_log(connection, info, judge));
+            let records = read::raw(connection, &info.name).map_err(StoreError::from);
+            report.logs.push(one_log(info, records, judge));
         }
     }
     match damaged_blobs(connection) {
@@ -122,7 +154,11 @@ pub(super) fn check(connection: &Connection, judge: &dyn Judge) -> Report {
     report
 }
 
-fn one_log(connection: &Connection, info: LogInfo, judge: &dyn Judge) -> LogReport {
+fn one_log(
+    info: LogInfo,
+    records: Result<Vec<RawRecord>, StoreError>,
+    judge: &dyn Judge,
+) -> LogReport {
     let mut report = LogReport {
         name: info.name,
         entries: 0,
@@ -131,10 +167,10 @@ fn one_log(connection: &Connection, info: LogInfo, judge: &dyn Judge) -> LogRepo
         quarantined: info.quarantined,
         verdict: Ok(()),
     };
-    let records = match read::raw(connection, &report.name) {
+    let records = match records {
         Ok(records) => records,
         Err(error) => {
-            report.damaged.push(StoreError::from(error).to_string());
+            report.damaged.push(error.to_string());
             return report;
         }
     };

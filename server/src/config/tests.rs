@@ -101,3 +101,41 @@ fn origins_are_compared_as_browsers_write_them() {
     }
     assert_eq!(Origin::parse("http://a.b:81").expect("an origin").authority(), "a.b:81");
 }
+
+#[test]
+fn redis_is_asked_for_in_one_place_and_its_password_is_never_shown() {
+    let settings =
+        parse("--redis redis://anna:s3cret@db:7000 --durability replicated=2 --redis-prefix mine")
+            .expect("a fine line");
+    let redis = settings.redis.clone().expect("a Redis");
+    assert_eq!(
+        (redis.url.to_string().as_str(), redis.prefix.as_str()),
+        ("redis://anna@db:7000", "mine")
+    );
+    assert_eq!(settings.durability, Some(Durability::Replicated(2)));
+    assert!(!format!("{settings:?}").contains("s3cret"));
+    assert_eq!(parse("").expect("fine").redis, None);
+    for (given, read) in [
+        ("fsync", Some(Durability::Fsync)),
+        ("memory", Some(Durability::Memory)),
+        ("replicated=9", Some(Durability::Replicated(9))),
+        ("replicated=0", None),
+        ("replicated=10", None),
+        ("replicated", None),
+        ("everysec", None),
+    ] {
+        let parsed = parse(&format!("--redis redis://h --durability {given}"));
+        match read {
+            Some(read) => assert_eq!(parsed.expect(given).durability, Some(read)),
+            None => assert_eq!(parsed.expect_err(given).0, [Mistake::Durability(given.to_owned())]),
+        }
+    }
+    assert_eq!(
+        mistakes("--durability fsync --redis-prefix x"),
+        [Mistake::WithoutRedis("--durability"), Mistake::WithoutRedis("--redis-prefix")]
+    );
+    assert_eq!(
+        mistakes("--redis s3cret --redis-prefix a*"),
+        [Mistake::RedisUrl("--redis"), Mistake::RedisPrefix("a*".to_owned(), BadPrefix)]
+    );
+}

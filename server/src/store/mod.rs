@@ -33,12 +33,19 @@
 //!   notice: a place in a log is known by the id of the entry that stands there. An append with [`Expect::Seen`], a read and a compaction compare
 //!   it in the same atomic step, and answer `Rewound` where another entry, or none, stands there; nothing is written then. A store that cannot
 //!   go back gives no ids and never says so.
+//! - **S19** `import` puts a whole log, as `read_raw` gave it elsewhere, where no log of that name is: the same places, bytes, ids where they are known, damage and
+//!   mark. It is there as a whole or not at all. Where there is a log, `Conflict`, and records that do not make one, `Corrupt`; nothing is written then.
+//! - **S20** `list_blobs` returns the names of blobs in byte order, in pages.
 
 mod checksum;
+mod contents;
 pub mod crash;
+pub mod marks;
 pub mod redis;
 pub mod sim;
 pub mod sqlite;
+
+pub use contents::{Contents, Shape};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -300,6 +307,8 @@ pub struct RawRecord {
     pub position: Position,
     /// Whether it is a snapshot that covers `position`, or the entry there.
     pub is_snapshot: bool,
+    /// What it was appended as, or the last entry a snapshot covers was, where the store still knows (S18).
+    pub id: Option<EntryId>,
     /// Its bytes, whatever they are.
     pub bytes: Bytes,
     /// Whether the checksum matches.
@@ -355,6 +364,14 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn get_blob(&self, name: &LogName) -> Result<Option<Bytes>, StoreError>;
     /// Removes a blob (S15).
     async fn delete_blob(&self, name: &LogName) -> Result<(), StoreError>;
+    /// Names of blobs in byte order after `after`, at most `limit` (S20).
+    async fn list_blobs(
+        &self,
+        after: Option<&LogName>,
+        limit: usize,
+    ) -> Result<Vec<LogName>, StoreError>;
+    /// Puts a whole log where none of that name is (S19).
+    async fn import(&self, log: &LogName, contents: Contents) -> Result<(), StoreError>;
     /// Notes that a log was read and applied without harm (S17). A store that remembers no crashes has nothing to do.
     async fn loaded(&self, _log: &LogName) -> Result<(), StoreError> {
         Ok(())

@@ -9,8 +9,8 @@ mod disk;
 pub use disk::{Faults, SimDisk};
 
 use super::{
-    Bookmark, Durability, EntryId, Expect, LogInfo, LogName, Page, Position, RawRecord, Snapshot,
-    Store, StoreError,
+    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, Page, Position, RawRecord,
+    Snapshot, Store, StoreError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -148,6 +148,21 @@ impl Store for SimStore {
 
     async fn delete_blob(&self, name: &LogName) -> Result<(), StoreError> {
         self.disk().delete_blob_now(name)
+    }
+
+    async fn list_blobs(
+        &self,
+        after: Option<&LogName>,
+        limit: usize,
+    ) -> Result<Vec<LogName>, StoreError> {
+        let mut found = self.disk().list_blobs_now()?;
+        found.retain(|name| after.is_none_or(|after| name > after));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn import(&self, log: &LogName, contents: Contents) -> Result<(), StoreError> {
+        self.disk().import_now(log, contents)
     }
 
     async fn close(&self) {

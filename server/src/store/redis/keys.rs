@@ -6,9 +6,11 @@
 //! | `<prefix>:{<log>}:meta` | hash | `head`, `last` (the id of the entry there), `life` (the id of the first entry), `trimmed`, `total` and `base` (bytes ever written, and trimmed), `at` (of the last append), `snaps` (one line for each snapshot, newest first), `aside` (why it is set aside), `crashes` |
 //! | `<prefix>:{<log>}:ids` | sorted set | the ids of the last appends with their positions (S4); expires |
 //! | `<prefix>:{<log>}:snap:<object>` | hash | the pieces of one snapshot. Expires until it is sealed, so that a compaction that dies leaves nothing |
+//! | `<prefix>:{<log>}:new:<object>` | stream | the entries of a log that is put here as a whole (S19); expires until it is done |
 //! | `<prefix>:{<name>}:blob` | hash | a blob: its length, checksum and pieces |
 //! | `<prefix>:{<name>}:blob:<object>` | hash | a blob that is being written; expires |
 //! | `<prefix>:{index}:names` | sorted set | the names of all logs, in byte order (every score is 0) |
+//! | `<prefix>:{index}:blobs` | sorted set | the names of all blobs, in byte order |
 //! | `<prefix>:{index}:recent` | sorted set | the names of all logs, by when they were last changed, give or take some seconds |
 //! | `<prefix>:{index}:probe` | string | written to find out whether Redis takes writes again; expires |
 //!
@@ -77,6 +79,12 @@ impl Keys {
         self.index("names")
     }
 
+    /// The names of all blobs, in byte order.
+    #[must_use]
+    pub fn blobs(&self) -> String {
+        self.index("blobs")
+    }
+
     /// The names of all logs, by their last change.
     #[must_use]
     pub fn recent(&self) -> String {
@@ -135,6 +143,12 @@ impl LogKeys {
     #[must_use]
     pub fn snapshot(&self, object: &str) -> String {
         format!("{}snap:{object}", self.base)
+    }
+
+    /// The entries of a log that is being put here as a whole.
+    #[must_use]
+    pub fn staged(&self, object: &str) -> String {
+        format!("{}new:{object}", self.base)
     }
 
     /// A blob.

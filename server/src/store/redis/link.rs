@@ -6,6 +6,7 @@
 //! The [`Link`] has four lines, so that what takes long holds up nothing else: appends (`WAIT` stops a connection), questions, large
 //! objects, and a pulse that asks every second whether anybody is there.
 
+use super::check::Guard;
 use super::trouble::{Trouble, checked};
 use crate::store::StoreError;
 use rand::RngExt;
@@ -37,6 +38,9 @@ const MAX_PAUSE: Duration = Duration::from_millis(1000);
 /// How often the pulse asks.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// Every so many questions of the pulse, Redis is asked as well whether it still keeps what is promised: settings can be changed while it runs.
+const ADMIT_EVERY: u64 = 10;
+
 /// How long the pulse waits for its answer.
 const PULSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -52,6 +56,8 @@ pub(crate) struct Line(Arc<Inner>);
 
 struct Inner {
     client: Client,
+    /// Looks at whom a new connection leads to.
+    guard: Option<Guard>,
     config: AsyncConnectionConfig,
     /// Held while connecting: whoever else asks waits for the same attempt.
     state: Mutex<State>,
@@ -68,7 +74,12 @@ struct State {
 }
 
 impl Line {
-    fn new(client: Client, answer_timeout: Duration, touched: Arc<Touched>) -> Self {
+    fn new(
+        client: Client,
+        answer_timeout: Duration,
+        touched: Arc<Touched>,
+        guard: Option<Guard>,
+    ) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(answer_timeout));
@@ -79,7 +90,7 @@ impl Line {
             not_before: Instant::now(),
             why: String::new(),
         };
-        Self(Arc::new(Inner { client, config, state: Mutex::new(state), touched }))
+        Self(Arc::new(Inner { client, guard, config, state: Mutex::new(state), touched }))
     }
 
     /// The connection, made if need be.
@@ -91,15 +102,14 @@ impl Line {
         if Instant::now() < state.not_before {
             return Err(Trouble::Refused(state.why.clone()));
         }
-        match self.0.client.get_multiplexed_async_connection_with_config(&self.0.config).await {
+        match Box::pin(self.connect()).await {
             Ok(connection) => {
                 state.number += 1;
                 state.pause = Duration::ZERO;
                 state.connection = Some(connection.clone());
                 Ok((state.number, connection))
             }
-            Err(error) => {
-                let trouble = Trouble::of_connecting(&error);
+            Err(trouble) => {
                 state.pause = next_pause(state.pause);
                 state.not_before = Instant::now() + jittered(state.pause);
                 if let Trouble::Refused(why) = &trouble {
@@ -108,6 +118,22 @@ impl Line {
                 Err(trouble)
             }
         }
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, Trouble> {
+        let connecting = self.0.client.get_multiplexed_async_connection_with_config(&self.0.config);
+        let mut connection = connecting.await.map_err(|error| Trouble::of_connecting(&error))?;
+        if let Some(guard) = &self.0.guard {
+            guard.admit(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Asks whoever is at the other end again whether it keeps what is promised.
+    async fn admit_again(&self) -> Result<(), Trouble> {
+        let Some(guard) = &self.0.guard else { return Ok(()) };
+        let (_, mut connection) = self.connection().await?;
+        Box::pin(guard.admit(&mut connection)).await
     }
 
     /// Throws away a connection that is of no use, unless that has happened already.
@@ -241,15 +267,19 @@ impl Link {
         address: &str,
         probe: String,
         replicas: Option<u8>,
+        guard: Option<Guard>,
     ) -> Result<Self, BadAddress> {
         let client = open(address)?;
         let touched = Arc::new(Touched::new());
-        let line = |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched));
+        let line = |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), None);
+        // Those that say whether writing works. The others only read, or write what does not count yet.
+        let guarded =
+            |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), guard.clone());
         Ok(Self {
-            writes: line(ANSWER_TIMEOUT),
+            writes: guarded(ANSWER_TIMEOUT),
             reads: line(ANSWER_TIMEOUT),
             bulk: line(BULK_TIMEOUT),
-            pulse: line(PULSE_TIMEOUT),
+            pulse: guarded(PULSE_TIMEOUT),
             touched,
             health: watch::Sender::new(Health::Well),
             probe,
@@ -334,9 +364,16 @@ impl Link {
     pub(crate) async fn watch(&self) {
         let mut ticks = tokio::time::interval(PULSE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for beat in 1_u64.. {
             ticks.tick().await;
-            let outcome = self.beat().await;
+            let mut outcome = self.beat().await;
+            if outcome.is_ok() && beat.is_multiple_of(ADMIT_EVERY) {
+                outcome = self.pulse.admit_again().await;
+                if outcome.is_err() {
+                    // None of the connections is good any more: the next ones are looked at before they are used.
+                    self.renew().await;
+                }
+            }
             if matches!(outcome, Err(Trouble::NotPrimary(_))) {
                 self.renew().await;
             }
@@ -377,7 +414,7 @@ pub(crate) fn closed() -> StoreError {
 }
 
 /// A client for an address. Always RESP3: messages and answers share a connection.
-fn open(address: &str) -> Result<Client, BadAddress> {
+pub(super) fn open(address: &str) -> Result<Client, BadAddress> {
     // Encrypted connections need somebody who computes; whoever came first may stay.
     drop(rustls::crypto::ring::default_provider().install_default());
     let info =

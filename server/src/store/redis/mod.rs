@@ -1,16 +1,18 @@
 //! How do several instances keep their logs in one Redis?
 //!
 //! Reading order: `keys` (what everything is called), `scripts` and `scripts/*.lua` (what happens inside Redis, all or nothing), `writer`
-//! (when appends are sent and when they count), `read`, `compact`, `object`, `index` (the other verbs), `tails` and `hub` (what others
+//! (when appends are sent and when they count), `read`, `compact`, `object`, `index`, `import` (the other verbs), `tails` and `hub` (what others
 //! append and say), `link` and `trouble` (connections, and what their failures mean).
 //!
 //! The stream of a log is the truth, and its entries are numbered densely by the script that appends them, never by a clock. Pub/sub is
 //! a hint. No lock protects anything: each script compares what it finds with what its caller has read.
 
+pub mod check;
 pub mod hub;
 pub mod keys;
 
 mod compact;
+mod import;
 mod index;
 mod link;
 mod object;
@@ -26,12 +28,13 @@ pub use keys::{BadPrefix, DEFAULT_PREFIX, Keys, LogKeys};
 pub use link::BadAddress;
 
 use super::{
-    Bookmark, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position, RawRecord,
-    Snapshot, Store, StoreError,
+    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position,
+    RawRecord, Snapshot, Store, StoreError,
 };
 use crate::clock::wall_millis;
 use async_trait::async_trait;
 use bytes::Bytes;
+use check::Guard;
 use link::{Link, closed};
 use record::{entry_sum, id_bytes};
 use redis::Value;
@@ -120,12 +123,20 @@ impl fmt::Debug for RedisStore {
 impl RedisStore {
     /// Connects, and gives Redis the scripts. Needs a runtime, and keeps tasks on it until the store is dropped.
     pub async fn open(options: RedisOptions) -> Result<Arc<Self>, OpenError> {
+        Self::open_guarded(options, None).await
+    }
+
+    /// The same, and each new connection is looked at: one to a Redis that does not keep what is promised is not used.
+    pub async fn open_guarded(
+        options: RedisOptions,
+        guard: Option<Guard>,
+    ) -> Result<Arc<Self>, OpenError> {
         let keys = Keys::new(&options.prefix)?;
         let replicas = match options.durability {
             Durability::Replicated(replicas) => Some(replicas),
             Durability::Fsync | Durability::Memory => None,
         };
-        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas)?);
+        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas, guard)?);
         let scripts = Arc::new(Scripts::new());
         scripts.load(&link.writes).await.map_err(refusal)?;
         link.beat().await.map_err(refusal)?;
@@ -373,7 +384,7 @@ impl Store for RedisStore {
 
     async fn put_blob(&self, name: &LogName, bytes: Bytes) -> Result<(), StoreError> {
         self.refuse_closed()?;
-        self.keep_blob(name, &bytes).await
+        self.put_named_blob(name, &bytes).await
     }
 
     async fn get_blob(&self, name: &LogName) -> Result<Option<Bytes>, StoreError> {
@@ -383,9 +394,21 @@ impl Store for RedisStore {
 
     async fn delete_blob(&self, name: &LogName) -> Result<(), StoreError> {
         self.refuse_closed()?;
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(self.keys.of(name).blob());
-        self.link.reads.ask_one(unlink).await.map(drop).map_err(Trouble::writing)
+        self.drop_blob(name).await
+    }
+
+    async fn list_blobs(
+        &self,
+        after: Option<&LogName>,
+        limit: usize,
+    ) -> Result<Vec<LogName>, StoreError> {
+        self.refuse_closed()?;
+        self.blob_names(after, limit).await
+    }
+
+    async fn import(&self, log: &LogName, contents: Contents) -> Result<(), StoreError> {
+        self.refuse_closed()?;
+        self.import_whole(log, contents).await
     }
 
     async fn loaded(&self, log: &LogName) -> Result<(), StoreError> {

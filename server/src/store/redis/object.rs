@@ -17,7 +17,7 @@ const PART_BYTES: usize = 512 * 1024;
 const PARTS_TOGETHER: usize = 4;
 
 /// How long an object that is not sealed stays after its last piece. Longer than a piece takes over the slowest line. Seconds.
-const UNSEALED_SECONDS: u64 = 600;
+pub(super) const UNSEALED_SECONDS: u64 = 600;
 
 /// How often a blob is read again because it was replaced meanwhile.
 const AGAIN: usize = 3;

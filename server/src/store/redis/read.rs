@@ -135,20 +135,42 @@ impl RedisStore {
         Ok((bytes.unwrap_or_default(), intact))
     }
 
-    /// S11: everything that lies there.
+    /// S11: everything that lies there. What is there is read piece by piece; if a compaction changed it meanwhile, once more, so that nothing seems
+    /// damaged that was only replaced.
     pub(super) async fn raw(&self, log: &LogName) -> Result<Vec<RawRecord>, StoreError> {
-        let keys = self.keys.of(log);
+        let mut found = self.outline(log).await?;
+        for _ in 0..AGAIN {
+            let records = self.raw_in(log, &found).await?;
+            let now = self.outline(log).await?;
+            // Only more entries is no change: they are in the records or come after them.
+            if now[1..] == found[1..] && number(&now[0]) >= number(&found[0]) {
+                return Ok(records);
+            }
+            found = now;
+        }
+        Err(StoreError::Away("the log changes faster than it can be read".into()))
+    }
+
+    /// Head, what was trimmed, and the list of snapshots.
+    async fn outline(&self, log: &LogName) -> Result<Vec<Value>, StoreError> {
         let mut ask = redis::cmd("HMGET");
-        ask.arg(keys.meta()).arg(&["head", "trimmed", "snaps"]);
-        let found = self.link.reads.ask_one(ask).await.map_err(Trouble::reading)?;
-        let Value::Array(found) = found else { return Err(strange()) };
+        ask.arg(self.keys.of(log).meta()).arg(&["head", "trimmed", "snaps"]);
+        match self.link.reads.ask_one(ask).await.map_err(Trouble::reading)? {
+            Value::Array(found) if found.len() == 3 => Ok(found),
+            _ => Err(strange()),
+        }
+    }
+
+    async fn raw_in(&self, log: &LogName, found: &[Value]) -> Result<Vec<RawRecord>, StoreError> {
+        let keys = self.keys.of(log);
         let at = |place: usize| found.get(place).and_then(number).unwrap_or(0);
         let (head, trimmed) = (at(0), at(1));
         let mut records = Vec::new();
         let kept = generations(&found.get(2).and_then(text).unwrap_or_default());
         for kept in kept.iter().rev() {
             let (bytes, intact) = self.intact_snapshot(log, kept).await?;
-            records.push(RawRecord { position: kept.covers, is_snapshot: true, bytes, intact });
+            let (position, id) = (kept.covers, kept.last);
+            records.push(RawRecord { position, is_snapshot: true, id, bytes, intact });
         }
         let mut next = trimmed + 1;
         loop {
@@ -166,6 +188,7 @@ impl RedisStore {
                 records.push(RawRecord {
                     position: Position(entry.position),
                     is_snapshot: false,
+                    id: entry.id,
                     bytes: entry.bytes,
                     intact: entry.intact,
                 });
@@ -177,7 +200,8 @@ impl RedisStore {
 }
 
 fn missing(place: u64) -> RawRecord {
-    RawRecord { position: Position(place), is_snapshot: false, bytes: Bytes::new(), intact: false }
+    let position = Position(place);
+    RawRecord { position, is_snapshot: false, id: None, bytes: Bytes::new(), intact: false }
 }
 
 /// The entries of a page, if they are all there and all what was written.

@@ -39,6 +39,7 @@ pub(crate) struct Scripts {
     pub(crate) seal: Script,
     pub(crate) mark: Script,
     pub(crate) keep: Script,
+    pub(crate) import: Script,
 }
 
 /// What came of several commands.
@@ -58,13 +59,15 @@ impl Scripts {
             seal: Script::new(include_str!("scripts/seal.lua")),
             mark: Script::new(include_str!("scripts/mark.lua")),
             keep: Script::new(include_str!("scripts/keep.lua")),
+            import: Script::new(include_str!("scripts/import.lua")),
         }
     }
 
     /// Gives Redis all scripts.
     pub(crate) async fn load(&self, line: &Line) -> Result<(), Trouble> {
         let mut commands = Pipeline::new();
-        for script in [&self.append, &self.read, &self.seal, &self.mark, &self.keep] {
+        let all = [&self.append, &self.read, &self.seal, &self.mark, &self.keep, &self.import];
+        for script in all {
             commands.cmd("SCRIPT").arg("LOAD").arg(script.1);
         }
         for answer in line.ask(&commands).await? {

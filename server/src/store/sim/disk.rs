@@ -4,6 +4,7 @@
 //! go through the cache; marks and blobs are durable at once, because no simulation asks what happens between their steps.
 
 mod hurt;
+mod import;
 
 use crate::store::{
     Bookmark, Entry, EntryId, Expect, KEPT_SNAPSHOTS, LogInfo, LogName, MAX_ENTRY, Page, Position,
@@ -290,6 +291,7 @@ impl SimDisk {
         let snapshots = found.snapshots.iter().map(|generation| RawRecord {
             position: generation.covers,
             is_snapshot: true,
+            id: generation.last,
             bytes: generation.bytes.clone(),
             intact: generation_is_intact(found, log, generation),
         });
@@ -297,6 +299,7 @@ impl SimDisk {
             (found.trimmed + 1..).zip(&found.entries).map(|(position, record)| RawRecord {
                 position: Position(position),
                 is_snapshot: false,
+                id: Some(record.id),
                 bytes: record.bytes.clone(),
                 intact: record_is_intact(found, log, position, record),
             });

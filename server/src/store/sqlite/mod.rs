@@ -4,6 +4,7 @@
 //! `directory` (when the server may start).
 
 pub(crate) mod directory;
+mod import;
 pub(crate) mod open;
 pub(crate) mod read;
 mod readers;
@@ -20,8 +21,8 @@ pub use writer::{Counts, FaultPoint, Faults};
 
 use super::crash::CrashMarkers;
 use super::{
-    Bookmark, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position, RawRecord,
-    Snapshot, Store, StoreError, checksum,
+    Bookmark, Contents, Durability, EntryId, Expect, LogInfo, LogName, MAX_ENTRY, Page, Position,
+    RawRecord, Snapshot, Store, StoreError, checksum,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -479,6 +480,19 @@ impl Store for SqliteStore {
         let name = name.clone();
         let garbage = self.write(0, move |connection| write::drop_blob(connection, &name)).await?;
         self.sweep(garbage).await
+    }
+
+    async fn list_blobs(
+        &self,
+        after: Option<&LogName>,
+        limit: usize,
+    ) -> Result<Vec<LogName>, StoreError> {
+        let after = after.cloned();
+        self.read_with(move |connection| read::list_blobs(connection, after.as_ref(), limit)).await
+    }
+
+    async fn import(&self, log: &LogName, contents: Contents) -> Result<(), StoreError> {
+        self.import_whole(log, contents).await
     }
 
     async fn loaded(&self, log: &LogName) -> Result<(), StoreError> {

@@ -6,11 +6,12 @@ use super::schema::LogRow;
 use super::trouble::Stop;
 use super::write::{find_log, int, position, refuse_quarantined};
 use crate::store::{
-    Entry, LogInfo, LogName, Page, Position, READ_PAGE_BYTES, RawRecord, Snapshot, StoreError,
-    checksum,
+    Entry, EntryId, LogInfo, LogName, Page, Position, READ_PAGE_BYTES, RawRecord, Snapshot,
+    StoreError, checksum,
 };
 use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
 
 fn damaged(what: String) -> Stop {
     Stop::Refused(StoreError::Corrupt(what))
@@ -144,6 +145,24 @@ pub(crate) fn blob(connection: &Connection, name: &LogName) -> Result<Option<Byt
     }
 }
 
+/// S20: names of blobs in byte order.
+pub(crate) fn list_blobs(
+    connection: &Connection,
+    after: Option<&LogName>,
+    limit: usize,
+) -> Result<Vec<LogName>, Stop> {
+    let mut names = connection
+        .prepare_cached("SELECT name FROM blobs WHERE name > ?1 ORDER BY name LIMIT ?2")?;
+    let after = after.map_or("", LogName::as_str);
+    let names: Vec<String> = names
+        .query_map(params![after, int(limit as u64)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    names
+        .iter()
+        .map(|name| LogName::new(name).map_err(|_| damaged("the name of a blob".into())))
+        .collect()
+}
+
 /// S11: everything that lies there. Rows that the database cannot give are listed too, empty and not intact.
 pub(crate) fn raw(connection: &Connection, log: &LogName) -> Result<Vec<RawRecord>, Stop> {
     // Number and bounds are taken as they are: a damaged line in the list of logs must not hide its records.
@@ -179,11 +198,32 @@ pub(crate) fn raw(connection: &Connection, log: &LogName) -> Result<Vec<RawRecor
         }
         Err(stop) => return Err(stop),
     }
+    // Ids are a help and no content: where their table cannot be read the records are given without.
+    let known = ids(connection, id).unwrap_or_default();
+    for record in records.iter_mut().filter(|record| !record.is_snapshot) {
+        record.id = known.get(&record.position).copied();
+    }
     Ok(records)
 }
 
+/// Which append made which entry, as far as it is remembered (S4).
+fn ids(connection: &Connection, log: i64) -> Result<HashMap<Position, EntryId>, Stop> {
+    let mut read = connection.prepare_cached("SELECT position, id FROM ids WHERE log = ?1")?;
+    let known = read.query_map([log], |row| {
+        let id: [u8; 16] = row.get(1)?;
+        Ok((position(row.get(0)?), EntryId(u128::from_be_bytes(id))))
+    })?;
+    Ok(known.collect::<Result<_, _>>()?)
+}
+
 fn missing(place: i64) -> RawRecord {
-    RawRecord { position: position(place), is_snapshot: false, bytes: Bytes::new(), intact: false }
+    RawRecord {
+        position: position(place),
+        is_snapshot: false,
+        id: None,
+        bytes: Bytes::new(),
+        intact: false,
+    }
 }
 
 fn raw_snapshots(connection: &Connection, id: i64, log: &LogName) -> Result<Vec<RawRecord>, Stop> {
@@ -203,6 +243,7 @@ fn raw_snapshots(connection: &Connection, id: i64, log: &LogName) -> Result<Vec<
             RawRecord {
                 position: position(covers),
                 is_snapshot: true,
+                id: None,
                 bytes: bytes.unwrap_or_default(),
                 intact,
             }
@@ -241,6 +282,7 @@ fn raw_row(row: &rusqlite::Row<'_>, id: i64, log: &LogName) -> rusqlite::Result<
     Ok(RawRecord {
         position: position(place),
         is_snapshot: false,
+        id: None,
         bytes: Bytes::copy_from_slice(bytes),
         intact,
     })

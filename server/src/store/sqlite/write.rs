@@ -31,7 +31,7 @@ pub(crate) fn position(value: i64) -> Position {
     Position(u64::try_from(value).unwrap_or(0))
 }
 
-fn length(bytes: &[u8]) -> i64 {
+pub(super) fn length(bytes: &[u8]) -> i64 {
     i64::try_from(bytes.len()).unwrap_or(i64::MAX)
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn refuse_quarantined(connection: &Connection, log: &LogName) -> Resu
     }
 }
 
-fn save_log(connection: &Connection, row: &LogRow) -> Result<(), Stop> {
+pub(super) fn save_log(connection: &Connection, row: &LogRow) -> Result<(), Stop> {
     let mut save = connection.prepare_cached(
         "UPDATE logs SET head = ?2, trimmed = ?3, snapshot = ?4, entry_bytes = ?5, snapshot_bytes = ?6, changed_at = ?7, crc = ?8
          WHERE name = ?1",
@@ -93,7 +93,7 @@ fn count_logs(connection: &Connection, by: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-fn new_log(connection: &Connection, log: &LogName) -> Result<LogRow, Stop> {
+pub(super) fn new_log(connection: &Connection, log: &LogName) -> Result<LogRow, Stop> {
     let row = LogRow {
         name: log.clone(),
         id: next_id(connection)?,
@@ -150,7 +150,7 @@ pub(crate) fn append_in(
     Ok(Appended { position: position(row.head), written: true })
 }
 
-fn id_bytes(id: EntryId) -> [u8; 16] {
+pub(super) fn id_bytes(id: EntryId) -> [u8; 16] {
     id.0.to_be_bytes()
 }
 
@@ -166,7 +166,7 @@ fn discard(connection: &Connection, id: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-fn keep(connection: &Connection, id: i64) -> Result<(), Stop> {
+pub(super) fn keep(connection: &Connection, id: i64) -> Result<(), Stop> {
     connection.prepare_cached("DELETE FROM garbage WHERE id = ?1")?.execute([id])?;
     Ok(())
 }
