@@ -15,9 +15,11 @@
 
 mod hall;
 pub mod message;
+mod redis;
 mod speaker;
 
 pub use hall::{Hall, Voice};
+pub use redis::RedisBus;
 pub use speaker::Speaker;
 
 use crate::store::LogName;
@@ -67,7 +69,14 @@ impl Bus for Alone {
 pub struct Ear {
     heard: mpsc::Receiver<Bytes>,
     counts: Arc<Counts>,
+    /// What the bus must know to be over when nobody listens any more.
+    keeps: Option<Box<dyn Kept>>,
 }
+
+/// Dropped together with an ear.
+trait Kept: Send + Sync + fmt::Debug {}
+
+impl<T: Send + Sync + fmt::Debug> Kept for T {}
 
 /// The bus' end of an [`Ear`].
 #[derive(Clone, Debug)]
@@ -92,7 +101,7 @@ struct Counts {
 pub fn ear() -> (Teller, Ear) {
     let (messages, heard) = mpsc::channel(EAR_MESSAGES);
     let counts = Arc::new(Counts::default());
-    (Teller { messages, counts: Arc::clone(&counts) }, Ear { heard, counts })
+    (Teller { messages, counts: Arc::clone(&counts) }, Ear { heard, counts, keeps: None })
 }
 
 impl Teller {
@@ -125,6 +134,12 @@ impl Teller {
 }
 
 impl Ear {
+    /// The same ear; `guard` is dropped with it (B6).
+    fn keeping(mut self, guard: impl Send + Sync + fmt::Debug + 'static) -> Self {
+        self.keeps = Some(Box::new(guard));
+        self
+    }
+
     /// What is heard next. Pending for ever when there is nobody to hear.
     ///
     /// Cancel safety: a dropped call has taken nothing.
