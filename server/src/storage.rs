@@ -3,7 +3,7 @@
 //! Opens the store that the settings ask for, and hands `main` what it needs to know about it, whichever it is.
 
 use commonplace::backup;
-use commonplace::bus::{Alone, Bus};
+use commonplace::bus::{Alone, Bus, RedisBus};
 use commonplace::config::{RedisPlace, Settings};
 use commonplace::store::crash::CrashMarkers;
 use commonplace::store::marks::Marks;
@@ -104,7 +104,7 @@ async fn open_redis(settings: &Settings, redis: &RedisPlace) -> Result<Storage, 
     let wiped = marks.markers().clear_all();
     wiped.map_err(|error| Refused(format!("the marks in {data} cannot be written: {error}")))?;
     Ok(Storage {
-        bus: Arc::new(Alone),
+        bus: Arc::new(RedisBus::beside(&store)),
         markers: marks.markers(),
         place: redis.to_string(),
         notes,
