@@ -84,7 +84,7 @@ kills: need-rust ## Kill the server again and again while people write: make kil
 
 bench: bench-build tests/bench/peers/node_modules/.package-lock.json $(Y_SWEET) ## What an edit costs, here and elsewhere: make bench [WORK="plenary idle"] [QUICK=1]
 	@tests/install-tools redis-server:redis-server
-	QUICK=$(QUICK) target/release/commonplace-bench $(WORK)
+	QUICK="$(QUICK)" SERVERS="$(SERVERS)" target/release/commonplace-bench $(WORK)
 
 bench-profile: bench-build ## Where the server's core goes: make bench-profile WORK="plenary idle"
 	@tests/install-tools perf:linux-perf

@@ -38,6 +38,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Everybody.
+    pub const ALL: [Self; 6] = [
+        Self::Hocuspocus,
+        Self::Commonplace,
+        Self::CommonplaceYWebsocket,
+        Self::YWebsocket,
+        Self::YSweet,
+        Self::Relay,
+    ];
+
     /// Its name in the table.
     #[must_use]
     pub const fn name(self) -> &'static str {
