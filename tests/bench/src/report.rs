@@ -130,6 +130,20 @@ pub fn write(tables: &[Table], command: &str) -> Outcome<()> {
         today()
     )?;
     write!(out, "- Versions: {}\n\n", versions().join(", "))?;
+    out.push_str("## In short\n\n");
+    let remarks =
+        tables.iter().flat_map(|table| table.remarks.iter().map(move |words| (table, words)));
+    let missed: Vec<String> = remarks
+        .filter(|(_, words)| words.contains("MISSED"))
+        .map(|(table, words)| {
+            format!("- {}: {words}\n", table.title.split(':').next().unwrap_or("?"))
+        })
+        .collect();
+    if missed.is_empty() {
+        out.push_str("Every target was met.\n");
+    }
+    out.extend(missed);
+    out.push_str("\n## Results\n\n");
     for table in tables {
         writeln!(out, "{}", table.markdown())?;
     }
