@@ -1,6 +1,6 @@
 //! `commonplace-bench`: does the rows that are asked for, prints them, and writes down a whole run.
 
-use commonplace_bench::machine::{Cores, describe, pin, raise_file_limit};
+use commonplace_bench::machine::{Cores, Neighbours, describe, pin, raise_file_limit};
 use commonplace_bench::rows::{Bench, WORKS, run};
 use commonplace_bench::server::Kind;
 use commonplace_bench::{Outcome, profile, relay, report};
@@ -36,6 +36,7 @@ fn main() -> Outcome<()> {
     let works: Vec<&str> =
         if words.is_empty() { WORKS.to_vec() } else { words.iter().map(String::as_str).collect() };
     println!("{}\n", describe());
+    let neighbours = Neighbours::watch()?;
     let mut tables = Vec::new();
     for work in works {
         eprintln!("{work}");
@@ -45,7 +46,7 @@ fn main() -> Outcome<()> {
     }
     if is_whole {
         let command = if bench.quick { "make bench QUICK=1" } else { "make bench" };
-        report::write(&tables, command)?;
+        report::write(&tables, command, neighbours.cores()?)?;
     }
     Ok(())
 }
