@@ -448,6 +448,8 @@ impl Room {
         }
         if self.is_loaded() {
             self.look();
+        } else {
+            self.give_up_opening();
         }
     }
 }
