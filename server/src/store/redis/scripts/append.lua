@@ -44,7 +44,8 @@ if expectation == 'seen' and wanted_id ~= '' then
       end
     end
   else
-    -- Trimmed. A snapshot may remember what stood there; otherwise it cannot be compared.
+    -- Trimmed. A snapshot may remember what stood there; otherwise it cannot be compared, and the caller has to read on first.
+    stands = false
     for covers, last in string.gmatch(found[6] or '', '(%d+) %S+ %d+ %d+ (%S+)\n') do
       if tonumber(covers) == wanted and last ~= '-' then
         local hex = string.gsub(wanted_id, '.', function(c) return string.format('%02x', string.byte(c)) end)
