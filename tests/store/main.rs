@@ -13,6 +13,12 @@ mod contract;
 #[cfg(test)]
 mod redis_bench;
 #[cfg(test)]
+mod redis_faults;
+#[cfg(test)]
+mod redis_instances;
+#[cfg(test)]
+mod redis_proxy;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod simulated;

@@ -386,7 +386,8 @@ fn open(address: &str) -> Result<Client, BadAddress> {
         .redis_settings()
         .clone()
         .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name("commonplace", env!("CARGO_PKG_VERSION"));
+        // It would need a right of its own, for a name that nobody reads.
+        .set_skip_set_lib_name();
     let sockets = info.tcp_settings().clone().set_nodelay(true).set_user_timeout(ANSWER_TIMEOUT);
     let info = info.set_redis_settings(settings).set_tcp_settings(sockets);
     Client::open(info).map_err(BadAddress::Unreadable)

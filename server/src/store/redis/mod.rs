@@ -47,6 +47,12 @@ use writer::Queue;
 /// A log whose process died this often while applying it is set aside, as in the embedded store.
 const CRASHES: u64 = 2;
 
+/// What a Redis user has to be allowed besides the keys and channels of the prefix, in the words of `ACL SETUSER`. Whoever also checks how
+/// Redis is set up asks for more.
+pub const COMMANDS: &str = "+ping +hello +select +evalsha +script|load +wait +set +exists +expire +persist +rename +unlink \
+    +hget +hset +hsetnx +hdel +hmget +hexists +hincrby +xadd +xrange +xtrim \
+    +zadd +zrem +zscore +zremrangebyscore +zrangebylex +zrevrange +spublish +ssubscribe +sunsubscribe";
+
 /// How to reach the store.
 #[derive(Clone)]
 pub struct RedisOptions {
