@@ -151,14 +151,15 @@ impl Hub {
         let already = {
             let mut channels = self.shared.channels();
             let entry = channels.entry(channel.to_owned()).or_default();
-            entry.listeners.push((id, Arc::clone(&listener)));
+            let is_confirmed = entry.subscription == Subscription::Confirmed;
+            let already = is_confirmed.then(|| Arc::clone(&listener));
+            entry.listeners.push((id, listener));
             entry.idle_since = None;
-            entry.subscription == Subscription::Confirmed
+            already
         };
-        if already {
-            listener(Heard::Missed);
-        } else {
-            self.shared.changed.notify_one();
+        match already {
+            Some(listener) => listener(Heard::Missed),
+            None => self.shared.changed.notify_one(),
         }
         Listening { shared: Arc::downgrade(&self.shared), channel: channel.to_owned(), id }
     }

@@ -64,6 +64,8 @@ struct State {
     number: u64,
     pause: Duration,
     not_before: Instant,
+    /// When the last attempt failed, on the clock of `touched`: an answer on another line since then ends the pause.
+    failed_at: u64,
     why: String,
 }
 
@@ -77,6 +79,7 @@ impl Line {
             number: 0,
             pause: Duration::ZERO,
             not_before: Instant::now(),
+            failed_at: 0,
             why: String::new(),
         };
         Self(Arc::new(Inner { client, config, state: Mutex::new(state), touched }))
@@ -88,7 +91,7 @@ impl Line {
         if let Some(connection) = &state.connection {
             return Ok((state.number, connection.clone()));
         }
-        if Instant::now() < state.not_before {
+        if Instant::now() < state.not_before && self.0.touched.last() <= state.failed_at {
             return Err(Trouble::Refused(state.why.clone()));
         }
         match self.0.client.get_multiplexed_async_connection_with_config(&self.0.config).await {
@@ -102,6 +105,7 @@ impl Line {
                 let trouble = Trouble::of_connecting(&error);
                 state.pause = next_pause(state.pause);
                 state.not_before = Instant::now() + jittered(state.pause);
+                state.failed_at = self.0.touched.now();
                 if let Trouble::Refused(why) = &trouble {
                     state.why.clone_from(why);
                 }
@@ -172,7 +176,7 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 #[derive(Debug)]
 struct Touched {
     zero: Instant,
-    /// Milliseconds since `zero`.
+    /// Microseconds since `zero`.
     at: AtomicU64,
 }
 
@@ -187,13 +191,20 @@ impl Touched {
             _ => true,
         };
         if values.iter().any(useful) {
-            let now = u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.at.fetch_max(now, Ordering::Relaxed);
+            self.at.fetch_max(self.now(), Ordering::Relaxed);
         }
     }
 
+    fn now(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn last(&self) -> u64 {
+        self.at.load(Ordering::Relaxed)
+    }
+
     fn ago(&self) -> Duration {
-        self.zero.elapsed().saturating_sub(Duration::from_millis(self.at.load(Ordering::Relaxed)))
+        Duration::from_micros(self.now().saturating_sub(self.last()))
     }
 }
 

@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use link::{Link, closed};
 use record::{entry_sum, id_bytes};
-use redis::Value;
+use redis::{Cmd, Value};
 use scripts::{Scripts, answer, number, text};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -194,6 +194,14 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// Runs a script that writes, through the queue: its word and what follows, once enough replicas have it.
+    async fn write(&self, call: Cmd) -> Result<(String, Vec<Value>), StoreError> {
+        let (value, confirmed) = self.queue.write(call, None, 0).await?;
+        let answered = answer(value).map_err(Trouble::reading)?;
+        confirmed.map_err(|_| StoreError::Unknown)?;
+        Ok(answered)
     }
 
     async fn mark(
