@@ -138,7 +138,7 @@ impl RedisStore {
 
         let index = (keys.names(), keys.recent());
         let (queue, writer) = Queue::new(Arc::clone(&link), Arc::clone(&scripts), index, replicas);
-        let (hub, hub_tasks) = Hub::new(link.client(), link.reads.clone());
+        let (hub, hub_tasks) = Hub::new(link.client(), link.reads.clone(), link.renewed());
         let instance = format!("{:016x}", rand::random::<u64>());
         let tails = Tails::new(keys.clone(), hub.clone(), instance.clone());
         let mut tasks = JoinSet::new();
