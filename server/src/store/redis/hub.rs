@@ -33,8 +33,8 @@ const OUT_BYTES: usize = 8 * 1024 * 1024;
 /// How many subscriptions, or messages, are sent together.
 const TOGETHER: usize = 256;
 
-/// A channel nobody listens to any more is kept for a while: whoever follows a log looks away between two pages.
-const LINGER: Duration = Duration::from_secs(10);
+/// A channel nobody listens to any more is kept for a moment: whoever leaves a note often comes back to it.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// How often the connection is asked whether it is still there.
 const PING: Duration = Duration::from_secs(2);
@@ -93,6 +93,8 @@ pub(crate) struct HubTasks {
     client: Client,
     out: mpsc::Receiver<(String, Bytes)>,
     line: Line,
+    /// The address may lead to another Redis now.
+    renewed: Arc<Notify>,
 }
 
 impl fmt::Debug for HubTasks {
@@ -102,8 +104,8 @@ impl fmt::Debug for HubTasks {
 }
 
 impl Hub {
-    /// A hub, and what has to run for it. `line` is where messages are sent.
-    pub(crate) fn new(client: Client, line: Line) -> (Self, HubTasks) {
+    /// A hub, and what has to run for it. `line` is where messages are sent; `renewed` is told when the address may lead elsewhere.
+    pub(crate) fn new(client: Client, line: Line, renewed: Arc<Notify>) -> (Self, HubTasks) {
         let (sender, out) = mpsc::channel(OUT_MESSAGES);
         let shared = Arc::new(Shared {
             channels: Mutex::default(),
@@ -114,7 +116,7 @@ impl Hub {
             dropped: AtomicU64::new(0),
             connected: AtomicBool::new(false),
         });
-        let tasks = HubTasks { shared: Arc::downgrade(&shared), client, out, line };
+        let tasks = HubTasks { shared: Arc::downgrade(&shared), client, out, line, renewed };
         (Self { shared }, tasks)
     }
 
@@ -151,14 +153,15 @@ impl Hub {
         let already = {
             let mut channels = self.shared.channels();
             let entry = channels.entry(channel.to_owned()).or_default();
-            entry.listeners.push((id, Arc::clone(&listener)));
+            let is_confirmed = entry.subscription == Subscription::Confirmed;
+            let already = is_confirmed.then(|| Arc::clone(&listener));
+            entry.listeners.push((id, listener));
             entry.idle_since = None;
-            entry.subscription == Subscription::Confirmed
+            already
         };
-        if already {
-            listener(Heard::Missed);
-        } else {
-            self.shared.changed.notify_one();
+        match already {
+            Some(listener) => listener(Heard::Missed),
+            None => self.shared.changed.notify_one(),
         }
         Listening { shared: Arc::downgrade(&self.shared), channel: channel.to_owned(), id }
     }
@@ -249,6 +252,10 @@ impl Ear {
     pub async fn hear(&mut self) -> Heard {
         loop {
             if self.inner.missed.swap(false, Ordering::Acquire) {
+                // What waits was said before this moment, and would only keep a slow listener from ever catching up.
+                while let Ok(bytes) = self.queue.try_recv() {
+                    self.inner.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                }
                 return Heard::Missed;
             }
             tokio::select! {
@@ -348,12 +355,12 @@ impl Shared {
 impl HubTasks {
     /// Runs until the hub is dropped.
     pub(crate) async fn run(self) {
-        let Self { shared, client, out, line } = self;
-        tokio::join!(listen(&shared, &client), speak(&shared, out, &line));
+        let Self { shared, client, out, line, renewed } = self;
+        tokio::join!(listen(&shared, &client, &renewed), speak(&shared, out, &line));
     }
 }
 
-async fn listen(shared: &Weak<Shared>, client: &Client) {
+async fn listen(shared: &Weak<Shared>, client: &Client, renewed: &Notify) {
     let mut pause = Duration::ZERO;
     loop {
         let lost = Arc::new(Notify::new());
@@ -361,7 +368,7 @@ async fn listen(shared: &Weak<Shared>, client: &Client) {
         match connected {
             Ok(connection) => {
                 pause = Duration::ZERO;
-                let why = serve(shared, connection, &lost).await;
+                let why = serve(shared, connection, &lost, renewed).await;
                 let Some(shared) = shared.upgrade() else { return };
                 shared.connection_lost();
                 tracing::warn!(?why, "nothing is heard from other instances until Redis is back");
@@ -400,6 +407,7 @@ async fn serve(
     weak: &Weak<Shared>,
     mut connection: MultiplexedConnection,
     lost: &Notify,
+    renewed: &Notify,
 ) -> Option<Trouble> {
     let mut pings = tokio::time::interval(PING);
     pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -431,6 +439,9 @@ async fn serve(
             // Cancel safety: `channels` says what changed.
             () = shared.changed.notified() => {}
             () = lost.notified() => return Some(Trouble::Lost("the connection was closed".into())),
+            () = renewed.notified() => {
+                return Some(Trouble::NotPrimary("another Redis may be in charge".into()));
+            }
             _ = pings.tick() => {
                 if let Err(trouble) = send(&mut connection, "PING", &[]).await {
                     return Some(trouble);

@@ -15,7 +15,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ProtocolVersion, Value
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Duration, Instant};
 
 /// How long a connection may take, with its handshake. A Redis that hangs accepts connections and says nothing. Nobody is kept waiting
@@ -70,6 +70,8 @@ struct State {
     number: u64,
     pause: Duration,
     not_before: Instant,
+    /// When the last attempt failed, on the clock of `touched`: an answer on another line since then ends the pause.
+    failed_at: u64,
     why: String,
 }
 
@@ -88,6 +90,7 @@ impl Line {
             number: 0,
             pause: Duration::ZERO,
             not_before: Instant::now(),
+            failed_at: 0,
             why: String::new(),
         };
         Self(Arc::new(Inner { client, guard, config, state: Mutex::new(state), touched }))
@@ -99,7 +102,7 @@ impl Line {
         if let Some(connection) = &state.connection {
             return Ok((state.number, connection.clone()));
         }
-        if Instant::now() < state.not_before {
+        if Instant::now() < state.not_before && self.0.touched.last() <= state.failed_at {
             return Err(Trouble::Refused(state.why.clone()));
         }
         match Box::pin(self.connect()).await {
@@ -112,6 +115,7 @@ impl Line {
             Err(trouble) => {
                 state.pause = next_pause(state.pause);
                 state.not_before = Instant::now() + jittered(state.pause);
+                state.failed_at = self.0.touched.now();
                 if let Trouble::Refused(why) = &trouble {
                     state.why.clone_from(why);
                 }
@@ -198,7 +202,7 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 #[derive(Debug)]
 struct Touched {
     zero: Instant,
-    /// Milliseconds since `zero`.
+    /// Microseconds since `zero`.
     at: AtomicU64,
 }
 
@@ -213,13 +217,20 @@ impl Touched {
             _ => true,
         };
         if values.iter().any(useful) {
-            let now = u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.at.fetch_max(now, Ordering::Relaxed);
+            self.at.fetch_max(self.now(), Ordering::Relaxed);
         }
     }
 
+    fn now(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn last(&self) -> u64 {
+        self.at.load(Ordering::Relaxed)
+    }
+
     fn ago(&self) -> Duration {
-        self.zero.elapsed().saturating_sub(Duration::from_millis(self.at.load(Ordering::Relaxed)))
+        Duration::from_micros(self.now().saturating_sub(self.last()))
     }
 }
 
@@ -250,6 +261,8 @@ pub(crate) struct Link {
     health: watch::Sender<Health>,
     probe: String,
     replicas: Option<u8>,
+    /// Tells the hub, which has a connection of its own.
+    renewed: Arc<Notify>,
 }
 
 /// An address that cannot be used.
@@ -284,6 +297,7 @@ impl Link {
             health: watch::Sender::new(Health::Well),
             probe,
             replicas,
+            renewed: Arc::new(Notify::new()),
             client,
         })
     }
@@ -291,6 +305,11 @@ impl Link {
     /// For connections of another kind to the same Redis.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Resolves when all connections are thrown away.
+    pub(crate) fn renewed(&self) -> Arc<Notify> {
+        Arc::clone(&self.renewed)
     }
 
     pub(crate) fn health(&self) -> Result<(), StoreError> {
@@ -357,6 +376,7 @@ impl Link {
         for line in [&self.writes, &self.reads, &self.bulk, &self.pulse] {
             line.renew().await;
         }
+        self.renewed.notify_one();
     }
 
     /// Asks every second whether Redis is there. While it is not known to take writes, it is asked to write: reading works on a replica
@@ -423,7 +443,8 @@ pub(super) fn open(address: &str) -> Result<Client, BadAddress> {
         .redis_settings()
         .clone()
         .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name("commonplace", env!("CARGO_PKG_VERSION"));
+        // It would need a right of its own, for a name that nobody reads.
+        .set_skip_set_lib_name();
     let sockets = info.tcp_settings().clone().set_nodelay(true).set_user_timeout(ANSWER_TIMEOUT);
     let info = info.set_redis_settings(settings).set_tcp_settings(sockets);
     Client::open(info).map_err(BadAddress::Unreadable)

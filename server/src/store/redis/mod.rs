@@ -37,7 +37,7 @@ use bytes::Bytes;
 use check::Guard;
 use link::{Link, closed};
 use record::{entry_sum, id_bytes};
-use redis::Value;
+use redis::{Cmd, Value};
 use scripts::{Scripts, answer, number, text};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +49,12 @@ use writer::Queue;
 
 /// A log whose process died this often while applying it is set aside, as in the embedded store.
 const CRASHES: u64 = 2;
+
+/// What a Redis user has to be allowed besides the keys and channels of the prefix, in the words of `ACL SETUSER`. Whoever also checks how
+/// Redis is set up asks for more.
+pub const COMMANDS: &str = "+ping +hello +select +evalsha +script|load +wait +set +exists +expire +persist +rename +unlink \
+    +hget +hset +hsetnx +hdel +hmget +hexists +hincrby +xadd +xrange +xtrim \
+    +zadd +zrem +zscore +zremrangebyscore +zrangebylex +zrevrange +spublish +ssubscribe +sunsubscribe";
 
 /// How to reach the store.
 #[derive(Clone)]
@@ -143,7 +149,7 @@ impl RedisStore {
 
         let index = (keys.names(), keys.recent());
         let (queue, writer) = Queue::new(Arc::clone(&link), Arc::clone(&scripts), index, replicas);
-        let (hub, hub_tasks) = Hub::new(link.client(), link.reads.clone());
+        let (hub, hub_tasks) = Hub::new(link.client(), link.reads.clone(), link.renewed());
         let instance = format!("{:016x}", rand::random::<u64>());
         let tails = Tails::new(keys.clone(), hub.clone(), instance.clone());
         let mut tasks = JoinSet::new();
@@ -199,6 +205,14 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// Runs a script that writes, through the queue: its word and what follows, once enough replicas have it.
+    async fn write(&self, call: Cmd) -> Result<(String, Vec<Value>), StoreError> {
+        let (value, confirmed) = self.queue.write(call, None, 0).await?;
+        let answered = answer(value).map_err(Trouble::reading)?;
+        confirmed.map_err(|_| StoreError::Unknown)?;
+        Ok(answered)
     }
 
     async fn mark(
