@@ -7,9 +7,10 @@ SEED    ?= 1
 SEEDS   ?= 20000
 SECONDS ?= 600
 ROUNDS  ?= 20
+Y_SWEET := target/bench/y-sweet/bin/y-sweet
 FUZZ_TARGETS = $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim kills fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
+.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim kills bench bench-profile bench-build fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +40,10 @@ tests/gate-yjs/node_modules/.package-lock.json: tests/gate-yjs/package-lock.json
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json | need-node
 	cd tests/clients && npm ci --no-audit --no-fund
+	@touch $@
+
+tests/bench/peers/node_modules/.package-lock.json: tests/bench/peers/package-lock.json | need-node
+	cd tests/bench/peers && npm ci --no-audit --no-fund
 	@touch $@
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | need-node
@@ -77,6 +82,21 @@ kills: need-rust ## Kill the server again and again while people write: make kil
 	cargo build --locked --package commonplace
 	FAULTS_ROUNDS=$(ROUNDS) cargo test --locked --package commonplace-tests --test faults kill:: -- --nocapture
 
+bench: bench-build tests/bench/peers/node_modules/.package-lock.json $(Y_SWEET) ## What an edit costs, here and elsewhere: make bench [WORK="plenary idle"] [QUICK=1]
+	@tests/install-tools redis-server:redis-server
+	QUICK=$(QUICK) target/release/commonplace-bench $(WORK)
+
+bench-profile: bench-build ## Where the server's core goes: make bench-profile WORK="plenary idle"
+	@tests/install-tools perf:linux-perf
+	target/release/commonplace-bench profile $(or $(WORK),plenary idle)
+
+bench-build: build
+	cargo build --release --locked --package commonplace-bench
+
+# One of the other servers, from source. Where it cannot be built the benchmark leaves it out and says so.
+$(Y_SWEET):
+	-cargo install y-sweet --locked --version 0.9.1 --root target/bench/y-sweet
+
 # The fuzz targets are libFuzzer programs that build on the stable compiler (flags in tests/fuzz/.cargo/config.toml); `cargo fuzz` runs them too.
 test-fuzz: fuzz-seeds ## A few seconds of each fuzz target.
 	@$(MAKE) --no-print-directory fuzz-each FUZZ_SECONDS=5
@@ -96,7 +116,7 @@ fuzz-each:
 
 clean: ## Removes what was built. Leaves ./data alone.
 	cargo clean
-	rm -rf web-client/dist web-client/node_modules tests/clients/node_modules tests/browser/node_modules tests/fuzz/target
+	rm -rf web-client/dist web-client/node_modules tests/clients/node_modules tests/browser/node_modules tests/bench/peers/node_modules tests/fuzz/target
 
 need-rust:
 	@command -v cargo >/dev/null || { echo "Commonplace needs Rust 1.95 or later (cargo was not found). Install it from your distribution or with rustup, then run make again."; exit 1; }

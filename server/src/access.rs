@@ -53,6 +53,17 @@ pub enum Scope {
     ReadWrite,
 }
 
+impl Scope {
+    /// How Hocuspocus providers are told.
+    #[must_use]
+    pub const fn on_the_wire(self) -> commonplace_protocol::hocuspocus::Scope {
+        match self {
+            Self::ReadOnly => commonplace_protocol::hocuspocus::Scope::ReadOnly,
+            Self::ReadWrite => commonplace_protocol::hocuspocus::Scope::ReadWrite,
+        }
+    }
+}
+
 /// One request for a document.
 #[derive(Clone)]
 pub struct Ask {

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod backup;
+pub mod bus;
 pub mod clock;
 pub mod config;
 mod connection;

@@ -117,7 +117,7 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
             return UNAVAILABLE;
         }
     };
-    let Storage { store, markers, place, notes, fatal } = match storage::open(settings).await {
+    let Storage { store, bus, markers, place, notes, fatal } = match storage::open(settings).await {
         Ok(storage) => storage,
         Err(refused) => {
             say(&refused.to_string());
@@ -144,6 +144,7 @@ async fn serve_until_stopped(settings: &Settings) -> u8 {
         listeners,
         Options::from(settings),
         Arc::clone(&store),
+        bus,
         Some(Arc::clone(&markers)),
         access,
         tasks.clone(),

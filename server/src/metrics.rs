@@ -38,6 +38,12 @@ struct Handles {
     ack_seconds: Histogram,
     inbox_full: Counter,
     outbox_refused: Counter,
+    logs_healed: Counter,
+    bus_said: Counter,
+    bus_heard: Counter,
+    bus_missed: Counter,
+    bus_unread: Counter,
+    present_elsewhere: Gauge,
 }
 
 impl Handles {
@@ -60,6 +66,12 @@ impl Handles {
             ack_seconds: histogram!("commonplace_ack_seconds"),
             inbox_full: counter!("commonplace_room_inbox_full_total"),
             outbox_refused: counter!("commonplace_outbox_refused_total"),
+            logs_healed: counter!("commonplace_logs_healed_total"),
+            bus_said: counter!("commonplace_bus_said_total"),
+            bus_heard: counter!("commonplace_bus_heard_total"),
+            bus_missed: counter!("commonplace_bus_missed_total"),
+            bus_unread: counter!("commonplace_bus_unread_total"),
+            present_elsewhere: gauge!("commonplace_present_elsewhere"),
         }
     }
 }
@@ -120,6 +132,24 @@ fn describe() {
         "commonplace_outbox_refused_total",
         "Times a peer fell behind because its outbox was full"
     );
+    describe_counter!(
+        "commonplace_logs_healed_total",
+        "Times a log had gone back in time and a room put back what it lost"
+    );
+    describe_counter!("commonplace_bus_said_total", "Messages said to other instances");
+    describe_counter!("commonplace_bus_heard_total", "Messages heard from other instances");
+    describe_counter!(
+        "commonplace_bus_missed_total",
+        "Times a room may have missed something that another instance said, and asked who is there"
+    );
+    describe_counter!(
+        "commonplace_bus_unread_total",
+        "Messages of other instances that could not be read: of another release, or damaged"
+    );
+    describe_gauge!(
+        "commonplace_present_elsewhere",
+        "Clients that are shown here as present by way of another instance"
+    );
     describe_gauge!(
         "commonplace_durability",
         "1 for the class in which edits are called saved: fsync, replicated=N or memory"
@@ -162,9 +192,9 @@ pub fn frame_received(bytes: usize) {
     HANDLES.bytes_received.increment(bytes as u64);
 }
 
-/// A WebSocket message has been sent.
-pub fn frame_sent(bytes: usize) {
-    HANDLES.frames_sent.increment(1);
+/// WebSocket messages have been sent, with so many bytes in them.
+pub fn frames_sent(frames: usize, bytes: usize) {
+    HANDLES.frames_sent.increment(frames as u64);
     HANDLES.bytes_sent.increment(bytes as u64);
 }
 
@@ -210,6 +240,32 @@ pub fn ack_seconds(seconds: f64) {
     HANDLES.ack_seconds.record(seconds);
 }
 
+/// Something was said to other instances.
+pub fn bus_said() {
+    HANDLES.bus_said.increment(1);
+}
+
+/// Another instance has said something.
+pub fn bus_heard() {
+    HANDLES.bus_heard.increment(1);
+}
+
+/// Other instances may have said something that a room did not hear.
+pub fn bus_missed() {
+    HANDLES.bus_missed.increment(1);
+}
+
+/// Another instance has said something that could not be read.
+pub fn bus_unread() {
+    HANDLES.bus_unread.increment(1);
+}
+
+/// More (positive) or fewer clients are present by way of other instances.
+pub fn present_elsewhere(change: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "a room holds some thousands at most")]
+    HANDLES.present_elsewhere.increment(change as f64);
+}
+
 /// A room has opened.
 pub fn room_opened() {
     HANDLES.rooms.increment(1.0);
@@ -233,6 +289,11 @@ pub fn inbox_full() {
 /// A frame found no room in a peer's outbox.
 pub fn outbox_refused() {
     HANDLES.outbox_refused.increment(1);
+}
+
+/// A log had gone back in time.
+pub fn log_healed() {
+    HANDLES.logs_healed.increment(1);
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 //! that nobody is let into a room that is closing; whoever was on the way in opens it anew.
 
 use crate::access::{DocumentName, Principal, Scope};
+use crate::bus::message::{Command, Message};
+use crate::bus::{Bus, Speaker};
 use crate::metrics;
 use crate::outbox::Outbox;
 use crate::room::event::{Dialect, Event, FromPeer, PeerId};
 use crate::room::{INBOX, Inbox, RoomTask, Status};
 use crate::shutdown::Tasks;
 use crate::store::crash::CrashMarkers;
-use crate::store::{LogName, Store};
+use crate::store::{BadLogName, LogName, OUT_OF_TOUCH, Store};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +61,11 @@ pub enum JoinError {
     Stopping,
 }
 
+/// A text, a name or a reason does not fit a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a text, a name or a reason is too long")]
+pub struct TooLong;
+
 /// The room has ended under its peers (a fault, or stopping): the connection should be closed so that the client comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomGone;
@@ -72,6 +79,7 @@ pub struct Rooms {
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn Store>,
+    speaker: Speaker,
     markers: Option<Arc<CrashMarkers>>,
     tasks: Tasks,
     registry: Mutex<Registry>,
@@ -97,10 +105,17 @@ impl Shared {
 }
 
 impl Rooms {
-    /// No rooms yet. `markers` name the document on disk while the engine works on it.
+    /// No rooms yet. By way of `bus` they hear those of other instances; `markers` name the document on disk while the engine works on it.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, markers: Option<Arc<CrashMarkers>>, tasks: Tasks) -> Self {
-        Self { shared: Arc::new(Shared { store, markers, tasks, registry: Mutex::default() }) }
+    pub fn new(
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        markers: Option<Arc<CrashMarkers>>,
+        tasks: Tasks,
+    ) -> Self {
+        let speaker = Speaker::new(bus);
+        let registry = Mutex::default();
+        Self { shared: Arc::new(Shared { store, speaker, markers, tasks, registry }) }
     }
 
     /// Takes a seat, opening the room first if need be.
@@ -145,6 +160,23 @@ impl Rooms {
         Err(JoinError::Later("it is being reopened".to_owned()))
     }
 
+    /// Has this done in the document's room, here and on every other instance that has it open. Best effort, as far as others are concerned: rights are
+    /// for whoever decides about access to remember, and are asked for anew at every join and every renewal.
+    pub async fn command(&self, document: &DocumentName, command: Command) -> Result<(), TooLong> {
+        if !command.fits() {
+            return Err(TooLong);
+        }
+        // A document that cannot be a log is open nowhere.
+        let Ok(log) = log_of(document) else { return Ok(()) };
+        self.shared.speaker.say(&log, Message::Command(command.clone()));
+        let room = self.shared.registry().rooms.get(document).cloned();
+        if let Some(room) = room {
+            // A room that has ended has nobody to tell.
+            room.inbox.send(Inbox::Event(Event::Command(command))).await.ok();
+        }
+        Ok(())
+    }
+
     /// How many rooms are open.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -155,6 +187,24 @@ impl Rooms {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the store has not answered for so long that nobody may be served: rights may have changed meanwhile.
+    #[must_use]
+    pub fn is_out_of_touch(&self) -> bool {
+        self.shared.store.out_of_touch().is_some_and(|silence| silence >= OUT_OF_TOUCH)
+    }
+
+    /// Makes every room send its peers away, if the store has been silent for too long. Cheap to call often: a room without peers has nothing to do.
+    pub fn part_if_out_of_touch(&self) {
+        if !self.is_out_of_touch() {
+            return;
+        }
+        let rooms: Vec<Handle> = self.shared.registry().rooms.values().cloned().collect();
+        for room in rooms {
+            // A full inbox is tried again at the next call, a room that has ended has no peers.
+            room.inbox.try_send(Inbox::Event(Event::OutOfTouch)).ok();
+        }
     }
 
     /// Takes no new peers, makes every room store what it holds, and resolves when all have. The sockets stay: closing them is the
@@ -175,6 +225,9 @@ impl Rooms {
     }
 
     fn open(&self, document: &DocumentName) -> Result<Handle, JoinError> {
+        if self.is_out_of_touch() {
+            return Err(JoinError::Later("the storage is away".to_owned()));
+        }
         let mut registry = self.shared.registry();
         if registry.is_stopping {
             return Err(JoinError::Stopping);
@@ -187,12 +240,13 @@ impl Rooms {
         if registry.rooms.len() >= MAX_ROOMS {
             return Err(JoinError::Later("too many documents are open".to_owned()));
         }
-        let log = LogName::new(&format!("{DOCUMENT_PREFIX}{document}"))
-            .map_err(|error| JoinError::SetAside(error.to_string()))?;
+        let log = log_of(document).map_err(|error| JoinError::SetAside(error.to_string()))?;
         let (inbox, messages) = mpsc::channel(INBOX);
         let (status, watch) = watch::channel(Status::Opening);
         let handle = Handle { inbox, status: watch };
         let task = RoomTask {
+            ear: self.shared.speaker.listen(&log),
+            speaker: self.shared.speaker.clone(),
             log,
             store: Arc::clone(&self.shared.store),
             markers: self.shared.markers.clone(),
@@ -214,6 +268,10 @@ impl Rooms {
         registry.rooms.insert(document.clone(), handle.clone());
         Ok(handle)
     }
+}
+
+fn log_of(document: &DocumentName) -> Result<LogName, BadLogName> {
+    LogName::new(&format!("{DOCUMENT_PREFIX}{document}"))
 }
 
 /// A room's place in the registry, given up when its task ends.

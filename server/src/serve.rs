@@ -1,6 +1,7 @@
 //! How does a server begin, and how does it end without losing anything?
 
 use crate::access::Access;
+use crate::bus::Bus;
 use crate::config::{Door, Origin, Settings, is_loopback};
 use crate::connection::Registry;
 use crate::http::{self, UpgradeBudget};
@@ -23,6 +24,9 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often the counters are tidied.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it is checked whether the store still answers: rights that were taken away elsewhere must not live on here.
+const TOUCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The ports of a server, bound by the caller.
 #[derive(Debug)]
@@ -83,6 +87,7 @@ pub async fn run(
     listeners: Listeners,
     options: Options,
     store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
     markers: Option<Arc<CrashMarkers>>,
     access: Arc<dyn Access>,
     tasks: Tasks,
@@ -90,7 +95,7 @@ pub async fn run(
     crate::metrics::install();
     crate::metrics::durability(store.durability().to_string());
     let edge = Arc::new(Edge {
-        rooms: Rooms::new(Arc::clone(&store), markers, tasks.clone()),
+        rooms: Rooms::new(Arc::clone(&store), bus, markers, tasks.clone()),
         store,
         access,
         tasks: tasks.clone(),
@@ -103,6 +108,7 @@ pub async fn run(
     }
     drop(tasks.spawn_blocking(http::prepare_pages));
     tasks.spawn(upkeep(tasks.clone()));
+    tasks.spawn(keep_in_touch(edge.rooms.clone(), tasks.clone()));
     let main = tasks.spawn(http::listen::accept_loop(
         listeners.main,
         http::router(Arc::clone(&edge)),
@@ -140,6 +146,16 @@ async fn upkeep(tasks: Tasks) {
         tokio::select! {
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(UPKEEP_EVERY) => crate::metrics::upkeep(),
+        }
+    }
+}
+
+async fn keep_in_touch(rooms: Rooms, tasks: Tasks) {
+    let stopping = tasks.stopping();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(TOUCH_EVERY) => rooms.part_if_out_of_touch(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Opens the store that the settings ask for, and hands `main` what it needs to know about it, whichever it is.
 
 use commonplace::backup;
+use commonplace::bus::{Alone, Bus, RedisBus};
 use commonplace::config::{RedisPlace, Settings};
 use commonplace::store::crash::CrashMarkers;
 use commonplace::store::marks::Marks;
@@ -30,6 +31,8 @@ impl std::error::Error for Refused {}
 pub(crate) struct Storage {
     /// The store itself.
     pub(crate) store: Arc<dyn Store>,
+    /// The way to other instances on it.
+    pub(crate) bus: Arc<dyn Bus>,
     /// Where to note what is being applied.
     pub(crate) markers: Arc<CrashMarkers>,
     /// Where the data is, in words that hold no password.
@@ -65,6 +68,7 @@ async fn open_folder(settings: &Settings) -> Result<Storage, Refused> {
         Err(error) => return Err(Refused(format!("the storage cannot be opened: {error}"))),
     };
     Ok(Storage {
+        bus: Arc::new(Alone),
         markers: store.crash_markers(),
         place: settings.data.display().to_string(),
         notes: Vec::new(),
@@ -100,6 +104,7 @@ async fn open_redis(settings: &Settings, redis: &RedisPlace) -> Result<Storage, 
     let wiped = marks.markers().clear_all();
     wiped.map_err(|error| Refused(format!("the marks in {data} cannot be written: {error}")))?;
     Ok(Storage {
+        bus: Arc::new(RedisBus::beside(&store)),
         markers: marks.markers(),
         place: redis.to_string(),
         notes,

@@ -1,5 +1,6 @@
 //! A client as the room sees one: a real CRDT replica that counts unsaved changes the way a Hocuspocus provider does.
 
+use crate::world::Departed;
 use bytes::Bytes;
 use commonplace::room::event::{FromPeer, ToPeer};
 use commonplace_protocol::update::{self, StateVector};
@@ -29,11 +30,13 @@ pub(crate) struct Client {
     saved_clock: u32,
 }
 
+/// What became of one mark.
 #[derive(Clone, Copy)]
-struct Fact {
-    stands: bool,
+pub(crate) struct Fact {
+    /// Whether its author has not taken it back.
+    pub(crate) stands: bool,
     /// What the user was last told to be safe.
-    saved: Option<bool>,
+    pub(crate) saved: Option<bool>,
 }
 
 impl Client {
@@ -137,6 +140,7 @@ impl Client {
             | ToPeer::Awareness(_)
             | ToPeer::SyncStatus(_)
             | ToPeer::Stateless(_)
+            | ToPeer::Scope(_)
             | ToPeer::KeepAlive => {}
         }
         if self.doc.transact().has_missing_updates() {
@@ -162,7 +166,7 @@ impl Client {
             self.doc.transact().state_vector().get(&yrs::block::ClientID::new(self.id));
     }
 
-    fn apply(&mut self, update: &[u8]) -> Result<(), String> {
+    fn apply(&self, update: &[u8]) -> Result<(), String> {
         let update = yrs::Update::decode_v1(update).map_err(|error| error.to_string())?;
         self.doc.transact_mut().apply_update(update).map_err(|error| error.to_string())
     }
@@ -181,8 +185,9 @@ impl Client {
         (self.text.get_string(&transaction), marks)
     }
 
-    /// Checks what its user was told against what is durable.
-    pub(crate) fn check_promises(&self, durable: &Client) -> Result<(), String> {
+    /// Checks what its user was told against what is durable. What a log that went back in time lost, and only a reader has, is lost: nobody takes a
+    /// reader's word for it.
+    pub(crate) fn check_promises(&self, durable: &Client, rewound: bool) -> Result<(), String> {
         let (mine, stored) = (self.state_vector(), durable.state_vector());
         for (client, clock) in mine.iter() {
             let stored = stored.get(client);
@@ -193,7 +198,7 @@ impl Client {
                         self.id, self.saved_clock
                     ));
                 }
-            } else if clock > stored {
+            } else if clock > stored && !(rewound && self.is_reader) {
                 return Err(format!(
                     "client {} was shown {client} up to {clock}, and {stored} is saved",
                     self.id
@@ -214,9 +219,29 @@ impl Client {
         Ok(())
     }
 
+    /// It will not come back; what it was told remains.
+    pub(crate) fn depart(self) -> Departed {
+        Departed { id: self.id, facts: self.facts, saved_clock: self.saved_clock }
+    }
+
+    /// All it has.
+    pub(crate) fn state(&self) -> Vec<u8> {
+        self.doc.transact().encode_state_as_update_v1(&yrs::StateVector::default())
+    }
+
+    /// Takes in a whole state.
+    pub(crate) fn learn(&self, state: &[u8]) -> Result<(), String> {
+        self.apply(state)
+    }
+
+    /// How far it knows the edits of a client.
+    pub(crate) fn clock_of(&self, client: u64) -> u32 {
+        self.doc.transact().state_vector().get(&yrs::block::ClientID::new(client))
+    }
+
     /// Loads a whole state.
     pub(crate) fn load(state: &[u8]) -> Self {
-        let mut client = Self::new(1, true);
+        let client = Self::new(1, true);
         client.apply(state).expect("a stored state loads");
         client
     }

@@ -1,4 +1,4 @@
-//! Do a room and its peers keep their promises whatever fails?
+//! Do rooms and their peers keep their promises whatever fails?
 //!
 //! Thousands of seeded worlds in virtual time. The oracle: what a page called *saved*, and what anyone was shown, is in a fresh load of the store
 //! after every crash; at rest all replicas and the store agree; what was refused is nowhere.
@@ -62,10 +62,7 @@ fn every_promise_is_kept_in_every_world() {
                 }
                 match run(seed, operations) {
                     Ok(tally) => {
-                        let mut totals = totals.lock().expect("no thread panics with it");
-                        totals.edits += tally.edits;
-                        totals.faults += tally.faults;
-                        totals.saved += tally.saved;
+                        totals.lock().expect("no thread panics with it").add(tally);
                     }
                     Err(what) => {
                         failures.lock().expect("no thread panics with it").push((seed, what))

@@ -1,27 +1,30 @@
-//! One seed: a room, its store, its peers and the links between them, in virtual time.
+//! One seed: the instances of a server, their store, a document's peers and the links between them, in virtual time.
 //!
 //! Nothing here waits. Each operation either does something a person or a fault would do, or lets one queue move. The real pure step, the real gate
 //! and the real document are what is tested; the store is the simulated disk.
 
 mod carry;
+mod faults;
+mod host;
+mod promises;
 mod rest;
 
 use crate::client::Client;
-use bytes::Bytes;
 use commonplace::access::{Principal, Scope};
-use commonplace::room::document::reload_check;
-use commonplace::room::event::{
-    CompactFailure, Dialect, Event, FromPeer, Join, Now, PeerId, Seating, ToPeer,
-};
-use commonplace::room::state::Room;
+use commonplace::room::event::{Dialect, Event, FromPeer, Join, Now, PeerId, Seating, ToPeer};
 use commonplace::store::sim::SimDisk;
-use commonplace::store::{Bookmark, EntryId, LogName, Position, Snapshot, StoreError};
+use commonplace::store::{LogName, StoreError};
+use host::{Host, Seat};
+pub(crate) use promises::Departed;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Writers in a world.
 const WRITERS: usize = 4;
+
+/// The most instances in a world.
+const MAX_INSTANCES: u64 = 3;
 
 /// One seed's world.
 pub(crate) struct World {
@@ -29,14 +32,26 @@ pub(crate) struct World {
     now: Now,
     disk: SimDisk,
     log: LogName,
-    host: Option<Host>,
+    /// The instances, and the room of each while it is open.
+    hosts: Vec<Option<Host>>,
+    /// Instances that are stopped in their tracks.
+    frozen: Vec<bool>,
     clients: Vec<Client>,
     /// The link of each client, while it has one.
     links: Vec<Option<Link>>,
-    /// Somebody who sends nonsense, while it is here.
-    hostile: Option<PeerId>,
-    scribbler: Client,
+    /// Clients that will not come back, with what they were told.
+    departed: Vec<Departed>,
+    next_client: u64,
+    /// Somebody who sends nonsense to an instance, while it is there.
+    hostile: Vec<Option<PeerId>>,
+    /// Those who send it: under one client id, each with words of its own.
+    scribblers: Vec<Client>,
     next_peer: u64,
+    /// How many hints of a thousand arrive at an operation of the store; the rest are lost, and the poll finds out.
+    hints: u32,
+    /// Whether the log goes back in time here, and whether it has.
+    rewinds: bool,
+    rewound: bool,
     /// Counted for the report.
     pub(crate) tally: Tally,
 }
@@ -50,36 +65,39 @@ pub(crate) struct Tally {
     pub(crate) faults: u64,
     /// Times a page said *saved* and was checked.
     pub(crate) saved: u64,
+    /// Logs that went back in time and were healed.
+    pub(crate) healed: u64,
+    /// Parts that were put back.
+    pub(crate) put_back: u64,
+    /// Documents loaded anew for other reasons.
+    pub(crate) reloaded: u64,
+    /// Snapshots taken.
+    pub(crate) compacted: u64,
+    /// Snapshots that came too late.
+    pub(crate) stale: u64,
+    /// Edits of departed clients that no room and no client had any more.
+    pub(crate) excused: u64,
 }
 
-/// A running instance of the room.
-struct Host {
-    room: Room,
-    wake_at: Option<u64>,
-    read: Option<Position>,
-    append: Option<Append>,
-    compact: Option<(Position, Bytes)>,
-    entry_id: Option<(u64, EntryId)>,
-    seats: BTreeMap<PeerId, Seat>,
-    /// Finished: removed after the effects are done.
-    ended: bool,
-}
-
-struct Append {
-    id: EntryId,
-    entry: Bytes,
-    written: Option<Position>,
-}
-
-struct Seat {
-    /// `None` for the hostile one, who listens to nothing.
-    client: Option<usize>,
-    seating: Seating,
-    tell_when_drained: bool,
+impl Tally {
+    /// Adds up.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.edits += other.edits;
+        self.faults += other.faults;
+        self.saved += other.saved;
+        self.healed += other.healed;
+        self.put_back += other.put_back;
+        self.reloaded += other.reloaded;
+        self.compacted += other.compacted;
+        self.stale += other.stale;
+        self.excused += other.excused;
+    }
 }
 
 struct Link {
     peer: PeerId,
+    /// The instance it leads to.
+    host: usize,
     joined: bool,
     up: VecDeque<FromPeer>,
     down: VecDeque<ToPeer>,
@@ -89,58 +107,72 @@ struct Link {
 }
 
 impl World {
-    /// The world of one seed.
+    /// The world of one seed. A third of them have one instance, and half of the others a log that goes back in time.
     pub(crate) fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let instances = usize::try_from(1 + seed % MAX_INSTANCES).unwrap_or(1);
         let mut clients: Vec<Client> =
             (0..WRITERS).map(|n| Client::new(100 + n as u64, false)).collect();
         clients.push(Client::new(900, true));
-        let links = clients.iter().map(|_| None).collect();
         Self {
-            random: StdRng::seed_from_u64(seed),
             now: Now { mono: 1, wall: 1 },
             disk: SimDisk::new(seed),
             log: LogName::new("doc/sim").expect("a good name"),
-            host: None,
+            hosts: (0..instances).map(|_| None).collect(),
+            frozen: vec![false; instances],
+            links: clients.iter().map(|_| None).collect(),
             clients,
-            links,
-            hostile: None,
-            scribbler: Client::new(700, true),
+            departed: Vec::new(),
+            next_client: 200,
+            hostile: vec![None; instances],
+            scribblers: (0..instances).map(|_| Client::new(700, true)).collect(),
             next_peer: 1,
+            hints: [0, 100, 900][random.random_range(0..3)],
+            rewinds: seed / MAX_INSTANCES % 2 == 1,
+            rewound: false,
             tally: Tally::default(),
+            random,
         }
     }
 
     /// One operation.
     pub(crate) fn operate(&mut self) -> Result<(), String> {
         let who = self.random.random_range(0..self.clients.len());
+        let host = self.random.random_range(0..self.hosts.len());
         match self.random.random_range(0..1_000) {
             0..160 => self.edit(who),
-            160..420 => {
+            160..400 => {
                 let count = self.random.random_range(1..6);
                 self.move_up(who, count)?;
             }
-            420..700 => {
+            400..650 => {
                 let count = self.random.random_range(1..8);
                 self.move_down(who, count)?;
             }
-            700..880 => self.move_store()?,
-            880..930 => {
+            650..860 => self.move_store(host)?,
+            860..910 => {
                 let passed = self.random.random_range(1..60);
                 self.pass(passed)?;
             }
-            930..965 => self.connect(who)?,
-            965..971 => self.disconnect(who)?,
-            971..976 => self.lose_one_message(who),
-            976..980 => self.break_store(),
-            980..986 => self.mend_store(),
-            986..989 => self.crash()?,
-            989..990 => self.stop()?,
-            990..992 => self.pass(40_000)?,
-            992..997 => self.speak_nonsense()?,
-            _ => self.narrow(who),
+            910..950 => self.connect(who, host)?,
+            950..957 => self.disconnect(who)?,
+            957..961 => self.lose_one_message(who),
+            961..964 => self.break_store(),
+            964..972 => self.mend_store(),
+            972..975 => self.crash(host)?,
+            975..976 => self.stop(host)?,
+            976..978 => self.pass(40_000)?,
+            978..983 => self.speak_nonsense(host)?,
+            983..986 => self.narrow(who),
+            986..987 => self.replace(who)?,
+            987..988 => self.lose_touch(host)?,
+            988..990 => self.power_fails()?,
+            990..992 => self.rewind()?,
+            992..994 => self.compact_elsewhere()?,
+            994..995 => self.freeze(host),
+            _ => self.thaw(),
         }
-        self.end_if_finished();
-        Ok(())
+        self.end_the_finished()
     }
 
     fn edit(&mut self, who: usize) {
@@ -152,145 +184,68 @@ impl World {
         }
     }
 
-    fn connect(&mut self, who: usize) -> Result<(), String> {
-        if self.links[who].is_some() {
+    fn connect(&mut self, who: usize, host: usize) -> Result<(), String> {
+        if self.links[who].is_some() || self.frozen[host] {
             return Ok(());
         }
-        if self.host.is_none() {
-            let (room, effects) = Room::new();
-            self.host = Some(Host {
-                room,
-                wake_at: None,
-                read: None,
-                append: None,
-                compact: None,
-                entry_id: None,
-                seats: BTreeMap::new(),
-                ended: false,
-            });
-            self.carry(effects)?;
-        }
+        self.open(host)?;
         let peer = PeerId(self.next_peer);
         self.next_peer += 1;
         let room = self.random.random_range(3..60);
         self.links[who] = Some(Link {
             peer,
+            host,
             joined: false,
             up: VecDeque::new(),
             down: VecDeque::new(),
             room,
             lost_something: false,
         });
-        self.let_in()
+        self.let_in(host)
     }
 
     /// Whoever waits for an open room gets a seat.
-    fn let_in(&mut self) -> Result<(), String> {
+    fn let_in(&mut self, at: usize) -> Result<(), String> {
         for who in 0..self.links.len() {
-            if !self.host.as_ref().is_some_and(|host| host.room.is_open() && !host.ended) {
+            if !self.hosts[at].as_ref().is_some_and(|host| host.room.is_open() && !host.ended) {
                 return Ok(());
             }
-            let Some(link) = self.links[who].as_mut().filter(|link| !link.joined) else { continue };
+            let waits = |link: &&mut Link| !link.joined && link.host == at;
+            let Some(link) = self.links[who].as_mut().filter(waits) else { continue };
             link.joined = true;
             link.up.push_back(self.clients[who].hello());
             let scope =
                 if self.clients[who].is_reader { Scope::ReadOnly } else { Scope::ReadWrite };
             let peer = link.peer;
-            self.seat(peer, Some(who), scope)?;
+            self.seat(at, peer, Some(who), scope)?;
         }
         Ok(())
     }
 
-    fn seat(&mut self, peer: PeerId, client: Option<usize>, scope: Scope) -> Result<(), String> {
-        if let Some(host) = &mut self.host {
+    fn seat(
+        &mut self,
+        host: usize,
+        peer: PeerId,
+        client: Option<usize>,
+        scope: Scope,
+    ) -> Result<(), String> {
+        if let Some(host) = &mut self.hosts[host] {
             host.seats.insert(
                 peer,
                 Seat { client, seating: Seating::Arriving, tell_when_drained: false },
             );
         }
         let principal = Principal(format!("p{}", peer.0).into());
-        self.step(Event::Join(Join { peer, dialect: Dialect::Hocuspocus, principal, scope }))
+        let dialect = Dialect::Hocuspocus;
+        self.step(host, Event::Join(Join { peer, dialect, principal, scope }))
     }
 
     fn disconnect(&mut self, who: usize) -> Result<(), String> {
         let Some(link) = self.links[who].take() else { return Ok(()) };
-        if let Some(host) = &mut self.host {
+        if let Some(host) = &mut self.hosts[link.host] {
             host.seats.remove(&link.peer);
         }
-        if link.joined { self.step(Event::Leave(link.peer)) } else { Ok(()) }
-    }
-
-    fn lose_one_message(&mut self, who: usize) {
-        // Only edits: the sync itself is what heals a loss.
-        if let Some(link) = &mut self.links[who]
-            && matches!(link.up.front(), Some(FromPeer::Update(_)))
-            && !self.clients[who].is_reader
-        {
-            // What the room never saw stays unsaved until the client connects anew.
-            link.up.pop_front();
-            link.lost_something = true;
-            self.tally.faults += 1;
-        }
-    }
-
-    fn narrow(&mut self, who: usize) {
-        if let Some(link) = &mut self.links[who] {
-            link.room = self.random.random_range(1..6);
-        }
-    }
-
-    fn break_store(&mut self) {
-        self.tally.faults += 1;
-        match self.random.random_range(0..5) {
-            0 => self.disk.faults.full = true,
-            1 => self.disk.faults.away = true,
-            2 => self.disk.faults.unknown_next = Some(true),
-            3 => self.disk.faults.unknown_next = Some(false),
-            _ => self.disk.faults.fail_next = Some(StoreError::Away("once".to_owned())),
-        }
-    }
-
-    fn mend_store(&mut self) {
-        self.disk.faults.full = false;
-        self.disk.faults.away = false;
-    }
-
-    /// The process dies: memory and sockets are gone, the disk keeps what was synced.
-    fn crash(&mut self) -> Result<(), String> {
-        self.tally.faults += 1;
-        self.host = None;
-        self.hostile = None;
-        self.links.iter_mut().for_each(|link| *link = None);
-        self.disk.crash();
-        self.check_promises()
-    }
-
-    fn stop(&mut self) -> Result<(), String> {
-        self.step(Event::Stop)
-    }
-
-    fn speak_nonsense(&mut self) -> Result<(), String> {
-        if !self.host.as_ref().is_some_and(|host| host.room.is_open()) {
-            return Ok(());
-        }
-        let peer = match self.hostile {
-            Some(peer) => peer,
-            None => {
-                let peer = PeerId(self.next_peer);
-                self.next_peer += 1;
-                self.hostile = Some(peer);
-                self.seat(peer, None, Scope::ReadWrite)?;
-                peer
-            }
-        };
-        self.tally.faults += 1;
-        let bytes = self.scribbler.nonsense(&mut self.random);
-        let message = if self.random.random_bool(0.5) {
-            FromPeer::Update(bytes)
-        } else {
-            FromPeer::SyncStep2(bytes)
-        };
-        self.step(Event::Received(peer, message))
+        if link.joined { self.step(link.host, Event::Leave(link.peer)) } else { Ok(()) }
     }
 
     fn move_up(&mut self, who: usize, count: usize) -> Result<(), String> {
@@ -298,9 +253,12 @@ impl World {
             let Some(link) = self.links[who].as_mut().filter(|link| link.joined) else {
                 return Ok(());
             };
+            if self.frozen[link.host] {
+                return Ok(());
+            }
             let Some(message) = link.up.pop_front() else { return Ok(()) };
-            let peer = link.peer;
-            self.step(Event::Received(peer, message))?;
+            let (host, peer) = (link.host, link.peer);
+            self.step(host, Event::Received(peer, message))?;
         }
         Ok(())
     }
@@ -308,8 +266,11 @@ impl World {
     fn move_down(&mut self, who: usize, count: usize) -> Result<(), String> {
         for _ in 0..count {
             let Some(link) = self.links[who].as_mut() else { return Ok(()) };
+            if self.frozen[link.host] {
+                return Ok(());
+            }
             let Some(message) = link.down.pop_front() else { return Ok(()) };
-            let (peer, is_empty) = (link.peer, link.down.is_empty());
+            let (host, peer, is_empty) = (link.host, link.peer, link.down.is_empty());
             let answer = self.clients[who].hear(message)?;
             if self.clients[who].says_saved() {
                 self.tally.saved += 1;
@@ -317,59 +278,14 @@ impl World {
             if let (Some(answer), Some(link)) = (answer, self.links[who].as_mut()) {
                 link.up.push_back(answer);
             }
-            let asked = self
-                .host
+            let asked = self.hosts[host]
                 .as_mut()
                 .and_then(|host| host.seats.get_mut(&peer))
                 .filter(|seat| seat.tell_when_drained);
             if let Some(seat) = asked.filter(|_| is_empty) {
                 seat.tell_when_drained = false;
-                self.step(Event::Drained(peer))?;
+                self.step(host, Event::Drained(peer))?;
             }
-        }
-        Ok(())
-    }
-
-    /// One step of whatever the store has been asked.
-    fn move_store(&mut self) -> Result<(), String> {
-        let Some(host) = &mut self.host else { return Ok(()) };
-        if let Some(after) = host.read.take() {
-            let page = self.disk.read_now(&self.log, Bookmark::at(after));
-            self.step(Event::Read(page))?;
-            return self.let_in();
-        }
-        if let Some(append) = &mut host.append {
-            let outcome = match append.written {
-                None => {
-                    match self.disk.append_now(&self.log, None, append.id, append.entry.clone()) {
-                        Ok(position) => {
-                            append.written = Some(position);
-                            return Ok(());
-                        }
-                        Err(error) => Err(error),
-                    }
-                }
-                Some(position) => self.disk.sync_now().map(|()| position),
-            };
-            host.append = None;
-            return self.step(Event::Stored(outcome));
-        }
-        if let Some((covers, state)) = host.compact.take() {
-            let outcome = match reload_check(&state) {
-                Ok(()) => {
-                    let stored = self
-                        .disk
-                        .compact_now(&self.log, Snapshot { covers, last: None, bytes: state });
-                    stored
-                        .and_then(|()| self.disk.sync_now())
-                        .map(|()| covers)
-                        .map_err(CompactFailure::Store)
-                }
-                Err(difference) => {
-                    return Err(format!("a snapshot does not read back: {difference}"));
-                }
-            };
-            return self.step(Event::Compacted(outcome));
         }
         Ok(())
     }
@@ -377,12 +293,13 @@ impl World {
     fn pass(&mut self, millis: u64) -> Result<(), String> {
         self.now.mono += millis;
         self.now.wall += millis;
-        if self.host.as_ref().is_some_and(|host| host.wake_at.is_some_and(|at| at <= self.now.mono))
-        {
-            if let Some(host) = &mut self.host {
+        for at in 0..self.hosts.len() {
+            let now = self.now.mono;
+            let Some(host) = self.hosts[at].as_mut().filter(|_| !self.frozen[at]) else { continue };
+            if host.wake_at.is_some_and(|at| at <= now) {
                 host.wake_at = None;
+                self.step(at, Event::Tick)?;
             }
-            self.step(Event::Tick)?;
         }
         Ok(())
     }

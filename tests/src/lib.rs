@@ -10,6 +10,7 @@ pub mod process;
 
 use bytes::Bytes;
 use commonplace::access::{Access, Sandbox};
+use commonplace::bus::{Alone, Bus};
 use commonplace::config::Door;
 use commonplace::shutdown::Tasks;
 use commonplace::store::Store;
@@ -34,6 +35,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Setup {
     /// Where it keeps things.
     pub store: Arc<dyn Store>,
+    /// How it hears other instances.
+    pub bus: Arc<dyn Bus>,
     /// Who gets in.
     pub access: Arc<dyn Access>,
     /// How it behaves.
@@ -44,6 +47,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             store: Arc::new(SimStore::new(1)),
+            bus: Arc::new(Alone),
             access: Arc::new(Sandbox),
             options: Options {
                 door: Door::Sandbox,
@@ -66,6 +70,7 @@ impl Setup {
             listeners,
             self.options,
             Arc::clone(&self.store),
+            self.bus,
             None,
             self.access,
             tasks.clone(),

@@ -10,7 +10,7 @@ use super::{
     Event, Interrupted, Link, MAX_MESSAGE_AFTER_AUTH, NotOpened, Opened, Renewal, admit, kept,
     log_refusal, next_peer, open, sync_for_room, told_to,
 };
-use crate::access::{self, Admission, DocumentName};
+use crate::access::{Admission, DocumentName};
 use crate::outbox::{Closing, SeatNumber};
 use crate::room::event::{Dialect, FromPeer};
 use crate::rooms::{self, JoinError, Joined};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::hocuspocus::{
-    Address, Frame, Message, PONG_FRAME, Scope, decode_client, encode,
+    Address, Frame, Message, PONG_FRAME, decode_client, encode,
 };
 use seats::{Member, Seats, State};
 use std::future::poll_fn;
@@ -100,7 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                 self.takes_large = true;
                 self.link.socket.set_max_message(MAX_MESSAGE_AFTER_AUTH);
             }
-            self.link.poll_event(cx, has_room, wake_at).map(ProviderEvent::Link)
+            if let Poll::Ready(event) = self.link.poll_event(cx, has_room, wake_at) {
+                return Poll::Ready(ProviderEvent::Link(event));
+            }
+            // After the look at the outbox: a room that ends has often said why.
+            self.seats.poll_gone(cx)
         })
         .await
     }
@@ -252,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         let tell = move |admission: &Admission| {
             was_admitted.store(true, Ordering::Relaxed);
             let frame =
-                encode(&address, &Message::Authenticated { scope: on_the_wire(admission.scope) });
+                encode(&address, &Message::Authenticated { scope: admission.scope.on_the_wire() });
             // A client whose outbox is full cannot be told that it is in, so it is told to come back.
             if outbox.push(frame.into()).is_err()
                 && outbox.close(CloseCode::TRY_LATER, "the client takes too little").is_err()
@@ -349,14 +353,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
                 return self.end_access(number);
             }
         };
-        if renewed.scope != member.admission.scope
-            && member.joined.set_scope(renewed.scope).await.is_err()
-        {
+        // Also when it seems to be the same: the room may have been told otherwise meanwhile.
+        if member.joined.set_scope(renewed.scope).await.is_err() {
             return self.link.room_gone();
         }
         member.renewal = Renewal::of(&renewed, token);
         member.was_asked = false;
-        let scope = on_the_wire(renewed.scope);
+        let scope = renewed.scope.on_the_wire();
         member.admission = renewed;
         self.say(&address, &Message::Authenticated { scope });
         Ok(())
@@ -413,7 +416,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
         // has not forfeited the others (P24).
         let is_final = is_permanent(closing.code) || closing.code == CloseCode::PROTOCOL_ERROR;
         if self.tells_version && is_final {
-            self.close_document(number, closing.reason);
+            self.close_document(number, &closing.reason);
             return Ok(());
         }
         let code =
@@ -443,13 +446,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
 
     fn say(&mut self, address: &[u8], message: &Message<'_>) {
         self.link.socket.send(encode(address, message).into());
-    }
-}
-
-const fn on_the_wire(scope: access::Scope) -> Scope {
-    match scope {
-        access::Scope::ReadOnly => Scope::ReadOnly,
-        access::Scope::ReadWrite => Scope::ReadWrite,
     }
 }
 

@@ -12,13 +12,15 @@ mod hocuspocus;
 mod meter;
 mod registry;
 mod socket;
+mod tcp;
 mod yws;
 
 pub(crate) use registry::{Place, Registry};
+pub(crate) use tcp::Tcp;
 
 use crate::Edge;
 use crate::access::{Admission, Ask, Denied, DocumentName};
-use crate::outbox::{Closing, Outbox, OutboxTail, Outgoing, SeatNumber, outbox};
+use crate::outbox::{Closing, Outbox, SeatNumber, Wire, outbox};
 use crate::room::event::{FromPeer, PeerId};
 use crate::rooms::{JoinError, Joined, Seat};
 use bytes::Bytes;
@@ -70,7 +72,8 @@ pub(crate) enum Line {
     },
 }
 
-/// The whole life of one WebSocket. `early` is what the client sent before it could know that it may.
+/// The whole life of one WebSocket. `early` is what the client sent before it could know that it may; through `wire`, if the transport has one,
+/// rooms write to it by themselves.
 pub(crate) async fn serve<S>(
     edge: Arc<Edge>,
     place: Place,
@@ -78,6 +81,7 @@ pub(crate) async fn serve<S>(
     early: Bytes,
     remote: IpAddr,
     line: Line,
+    wire: Option<Arc<dyn Wire>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -88,17 +92,16 @@ pub(crate) async fn serve<S>(
         }
         Line::YWebsocket { .. } => (MAX_MESSAGE_AFTER_AUTH, &commonplace_protocol::yws::KEEP_ALIVE),
     };
-    let Ok(socket) = Socket::new(io, &early, max_message) else { return };
+    let (outbox, tail) = outbox(wire);
+    let Ok(socket) = Socket::new(io, &early, max_message, tail) else { return };
     drop(early);
     info!(connection, %remote, "a connection opens");
     crate::metrics::connection_opened();
-    let (outbox, tail) = outbox();
     place.register(&outbox);
     let mut link = Link {
         socket,
         heart: Heart::new(keep_alive),
         outbox,
-        tail,
         postponed: None,
         edge,
         remote,
@@ -129,7 +132,6 @@ struct Link<S> {
     heart: Heart,
     /// For the seats, which hand it to their rooms.
     outbox: Outbox,
-    tail: OutboxTail,
     /// A close of a seat that came up while another seat's room was waited for. Nothing behind it is taken before it is done.
     postponed: Option<Closing>,
     edge: Arc<Edge>,
@@ -181,30 +183,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.poll_write(cx)
     }
 
-    /// Moves frames from the outbox to the socket. Pending whether it waits for frames or for the socket.
+    /// Writes what the rooms have not written themselves. Pending whether it waits for frames or for the socket.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if let Some(closing) = self.postponed.take() {
             return Poll::Ready(Event::Close(closing));
         }
-        loop {
-            let mut is_empty = false;
-            while self.socket.wants_frame() && !is_empty {
-                match self.tail.poll_next(cx) {
-                    Poll::Ready(Some(Outgoing::Frame(frame))) => self.socket.send(frame),
-                    Poll::Ready(Some(Outgoing::Close(closing))) => {
-                        return Poll::Ready(Event::Close(closing));
-                    }
-                    Poll::Ready(None) | Poll::Pending => is_empty = true,
-                }
-            }
-            if let Err(fault) = ready!(self.socket.poll_write(cx)) {
-                return Poll::Ready(Event::Over(fault.into()));
-            }
-            if is_empty {
-                break;
-            }
+        if let Some(closing) = self.socket.take_close(cx) {
+            return Poll::Ready(Event::Close(closing));
         }
-        if self.tail.take_refusal() { Poll::Ready(Event::Drained) } else { Poll::Pending }
+        if let Err(fault) = ready!(self.socket.poll_write(cx)) {
+            return Poll::Ready(Event::Over(fault.into()));
+        }
+        if self.socket.take_refusal() { Poll::Ready(Event::Drained) } else { Poll::Pending }
     }
 
     /// Waits for something a message needs, without reading more, while writing goes on. A close of `seat` (or of the socket) cuts it short.
@@ -248,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         .await;
         if was_drained {
             // The rooms hear of it as soon as there is time for them.
-            self.tail.put_refusal_back();
+            self.socket.put_refusal_back();
         }
         output
     }
@@ -292,6 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Does nothing for a while but write what it has begun to. What the rooms still say is not taken any more: it follows a close, and a status
     /// among it would be taken for an answer to what was refused.
     async fn pause(&mut self, duration: Duration) {
+        self.socket.shut_out_rooms();
         let mut sleep = pin!(tokio::time::sleep(duration));
         poll_fn(|cx| match self.socket.poll_write(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(()),
@@ -305,6 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if let Ending::Cut(_) = ending {
             return;
         }
+        self.socket.shut_out_rooms();
         if let Ending::Told { code, reason, .. } = ending {
             self.socket.close(*code, reason);
         }

@@ -1,26 +1,30 @@
 //! How do WebSocket messages get in and out of a byte stream, both at once, in one task, with little memory?
 //!
-//! Reading is tungstenite's: the hostile half of RFC 6455 is in good hands there. Writing is a queue of frames whose bodies are shared with
-//! every other receiver and handed to the kernel in batches, without a copy. What tungstenite itself has to say (pongs, close frames) joins
-//! that queue.
+//! Reading is tungstenite's: the hostile half of RFC 6455 is in good hands there. Bytes come through a buffer that lives as long as a poll, so
+//! that a quiet connection holds next to nothing. Writing is the outbox' queue, which rooms write as well; what tungstenite itself has to say
+//! (pongs, close frames) joins it.
 
 use super::ending::{Fault, shortened};
 use super::meter::Meter;
+use crate::outbox::{Closing, OutboxTail};
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
-use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
-use tungstenite::protocol::frame::{Frame, FrameHeader, Utf8Bytes};
+use tungstenite::protocol::frame::{Frame, Utf8Bytes};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-/// What every connection holds for reading, from its first byte to its last: a few edits fit.
-const READ_BUFFER: usize = 4 * 1024;
+/// What every connection holds for reading, from its first byte to its last: an edit or a caret fits. Larger messages get a buffer of their
+/// size, for as long as they take.
+const READ_BUFFER: usize = 512;
+
+/// What is read from the kernel in one go. On the stack, and not touched beyond what comes.
+const READ_AT_ONCE: usize = 16 * 1024;
 
 /// Only pongs and close frames pass through tungstenite's writing half, and leave it at once.
 const WRITE_BUFFER: usize = 0;
@@ -28,11 +32,8 @@ const WRITE_BUFFER: usize = 0;
 /// Room for a few of them.
 const MAX_WRITE_BUFFER: usize = 4 * 1024;
 
-/// Frames taken from the outbox at a time. More would hide them from the outbox' accounts; fewer would mean more system calls.
-const BATCH: usize = 16;
-
-/// Answers of ours (pongs, refusals, …) may join the queue beyond a batch. From here on the peer is not read any more until it takes some.
-const QUEUE_WITHOUT_READING: usize = 64;
+/// Answers of ours (pongs, refusals, …) that may wait to be written. From here on the peer is not read any more until it takes some.
+const OWN_WITHOUT_READING: usize = 64;
 
 /// After a message of this size the buffer that took it is given back.
 const BIG_MESSAGE: usize = 64 * 1024;
@@ -52,32 +53,16 @@ pub(super) struct Socket<S> {
     io: S,
     codec: WebSocketContext,
     meter: Meter,
-    queue: Queue,
+    outbox: OutboxTail,
+    /// What came in one go with the message before and was not looked at yet.
+    ahead: Bytes,
     /// When any byte last came.
     heard_at: Instant,
-    /// When a message was last sent.
-    sent_at: Instant,
-    /// While something waits to be written: when some of it last was.
-    moved_at: Instant,
+    /// When the socket opened: no message has been sent before.
+    opened_at: Instant,
     took_big_message: bool,
     /// Whether tungstenite has given up on what comes in; it must not be asked again.
     is_broken: bool,
-}
-
-/// Frames on their way out.
-#[derive(Debug, Default)]
-struct Queue {
-    frames: VecDeque<OutFrame>,
-    /// How much of the first one the kernel has.
-    written: usize,
-}
-
-/// A header of ours and a body that is shared. Frames that tungstenite wrote are all body.
-#[derive(Debug)]
-struct OutFrame {
-    header: [u8; 10],
-    header_len: u8,
-    body: Bytes,
 }
 
 fn config(max_message: usize) -> WebSocketConfig {
@@ -92,24 +77,23 @@ fn config(max_message: usize) -> WebSocketConfig {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// After the handshake. `early` is what the client sent too soon, already read.
-    pub(super) fn new(io: S, early: &[u8], max_message: usize) -> Result<Self, Fault> {
+    pub(super) fn new(
+        io: S,
+        early: &[u8],
+        max_message: usize,
+        outbox: OutboxTail,
+    ) -> Result<Self, Fault> {
         let now = Instant::now();
         let mut meter = Meter::new(now);
         meter.saw(early, now)?;
-        let codec = WebSocketContext::from_partially_read(
-            early.to_vec(),
-            Role::Server,
-            Some(config(max_message)),
-        );
-        let queue = Queue::default();
         Ok(Self {
             io,
-            codec,
+            codec: WebSocketContext::new(Role::Server, Some(config(max_message))),
             meter,
-            queue,
+            outbox,
+            ahead: Bytes::copy_from_slice(early),
             heard_at: now,
-            sent_at: now,
-            moved_at: now,
+            opened_at: now,
             took_big_message: false,
             is_broken: false,
         })
@@ -126,21 +110,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The next message. Pongs are answered and counted by the way.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Fault>> {
         let now = Instant::now();
+        let mut scratch = [const { MaybeUninit::uninit() }; READ_AT_ONCE];
+        let mut pipe = Pipe {
+            io: &mut self.io,
+            cx,
+            now,
+            meter: &mut self.meter,
+            outbox: &mut self.outbox,
+            heard_at: &mut self.heard_at,
+            ahead: std::mem::take(&mut self.ahead),
+            fresh: ReadBuf::uninit(&mut scratch),
+            taken: 0,
+            fault: None,
+        };
         loop {
-            let mut pipe = Pipe {
-                io: &mut self.io,
-                cx,
-                now,
-                meter: &mut self.meter,
-                queue: &mut self.queue,
-                heard_at: &mut self.heard_at,
-                fault: None,
-            };
             let read = self.codec.read(&mut pipe);
-            let fault = pipe.fault;
             match read {
                 Ok(Message::Binary(message)) => {
                     self.took_big_message |= message.len() >= BIG_MESSAGE;
+                    self.ahead = pipe.rest();
                     crate::metrics::frame_received(message.len());
                     return Poll::Ready(Ok(Incoming::Message(message)));
                 }
@@ -156,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
                 Err(error) => {
                     self.is_broken = true;
-                    return Poll::Ready(Err(fault.unwrap_or_else(|| fault_of(&error))));
+                    return Poll::Ready(Err(pipe.fault.unwrap_or_else(|| fault_of(&error))));
                 }
             }
         }
@@ -172,77 +160,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Whether another message would find room for its answer.
     pub(super) fn may_read(&self) -> bool {
-        self.queue.frames.len() < QUEUE_WITHOUT_READING
-    }
-
-    /// Whether the outbox should hand over the next frame.
-    pub(super) fn wants_frame(&self) -> bool {
-        self.queue.frames.len() < BATCH
+        self.outbox.own_waiting() < OWN_WITHOUT_READING
     }
 
     /// Queues a binary message.
     pub(super) fn send(&mut self, message: Bytes) {
-        let now = Instant::now();
-        let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
-        let mut bytes = [0; 10];
-        let mut rest = bytes.as_mut_slice();
-        header
-            .format(message.len() as u64, &mut rest)
-            .expect("an unmasked header is at most 10 bytes");
-        let left = rest.len();
-        crate::metrics::frame_sent(message.len());
-        self.sent_at = now;
-        self.push(
-            OutFrame {
-                header: bytes,
-                header_len: u8::try_from(bytes.len() - left).unwrap_or(0),
-                body: message,
-            },
-            now,
-        );
+        self.outbox.say(message);
     }
 
     /// Queues a ping, unless something waits already: then the peer has other things to answer to.
     pub(super) fn ping(&mut self) {
-        if self.queue.frames.is_empty() {
+        if self.outbox.is_empty() {
             let mut bytes = Vec::with_capacity(2);
             Frame::ping(Bytes::new()).format(&mut bytes).expect("writing to memory cannot fail");
-            self.push(OutFrame::raw(&bytes), Instant::now());
+            self.outbox.say_raw(&bytes);
         }
     }
 
-    fn push(&mut self, frame: OutFrame, now: Instant) {
-        if self.queue.frames.is_empty() {
-            self.moved_at = now;
-        }
-        self.queue.frames.push_back(frame);
+    /// What rooms, or the server, want closed next (O7).
+    pub(super) fn take_close(&mut self, cx: &Context<'_>) -> Option<Closing> {
+        self.outbox.take_close(cx)
+    }
+
+    /// Whether a room waits to hear that everything has been written, which it has.
+    pub(super) fn take_refusal(&mut self) -> bool {
+        self.outbox.take_refusal()
+    }
+
+    /// The rooms could not be told now.
+    pub(super) fn put_refusal_back(&mut self) {
+        self.outbox.put_refusal_back();
+    }
+
+    /// What rooms still say is not taken any more.
+    pub(super) fn shut_out_rooms(&mut self) {
+        self.outbox.shut();
     }
 
     /// Writes until nothing waits.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        while !self.queue.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); BATCH * 2];
-            let count = self.queue.slices(&mut slices);
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]));
-            match written {
-                Ok(written @ 1..) => {
-                    self.queue.advance(written);
-                    self.moved_at = Instant::now();
-                }
-                Ok(0) | Err(_) => return Poll::Ready(Err(Fault::Vanished)),
-            }
-        }
-        // A burst has left; what held it need not stay.
-        if self.queue.frames.capacity() > BATCH * 2 {
-            self.queue.frames.shrink_to(BATCH);
-        }
-        Poll::Ready(Ok(()))
+        self.outbox.poll_write(cx, &mut self.io).map_err(|_| Fault::Vanished)
     }
 
     /// Begins to say goodbye: a close frame behind what waits.
     pub(super) fn close(&mut self, code: CloseCode, reason: &str) {
         let frame = CloseFrame { code: code.0.into(), reason: Utf8Bytes::from(shortened(reason)) };
-        let mut control = Control(&mut self.queue);
+        let mut control = Control(&mut self.outbox);
         if let Err(error) = self.codec.close(&mut control, Some(frame)) {
             tracing::trace!(%error, "a close frame could not be queued");
         }
@@ -288,12 +251,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// When a message was last sent.
     pub(super) fn sent_at(&self) -> Instant {
-        self.sent_at
+        self.outbox.sent_at().unwrap_or(self.opened_at)
     }
 
     /// If something waits to be written: since when nothing of it has been.
     pub(super) fn stuck_since(&self) -> Option<Instant> {
-        (!self.queue.frames.is_empty()).then_some(self.moved_at)
+        self.outbox.stuck_since()
     }
 
     /// When the message in progress is too late.
@@ -312,79 +275,65 @@ fn fault_of(error: &Error) -> Fault {
     }
 }
 
-impl OutFrame {
-    fn raw(bytes: &[u8]) -> Self {
-        Self { header: [0; 10], header_len: 0, body: Bytes::copy_from_slice(bytes) }
-    }
-
-    fn header(&self) -> &[u8] {
-        &self.header[..usize::from(self.header_len)]
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.header_len) + self.body.len()
-    }
-}
-
-impl Queue {
-    /// Fills `slices` from the front; says how many are used.
-    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut skip = self.written;
-        let mut count = 0;
-        let parts = self.frames.iter().flat_map(|frame| [frame.header(), &frame.body]);
-        for part in parts {
-            if count == slices.len() {
-                break;
-            }
-            let skipped = skip.min(part.len());
-            skip -= skipped;
-            if skipped < part.len() {
-                slices[count] = IoSlice::new(&part[skipped..]);
-                count += 1;
-            }
-        }
-        count
-    }
-
-    fn advance(&mut self, written: usize) {
-        self.written += written;
-        while let Some(front) = self.frames.front().filter(|front| front.len() <= self.written) {
-            self.written -= front.len();
-            self.frames.pop_front();
-        }
-    }
-}
-
 /// What tungstenite takes for a socket during one poll.
 struct Pipe<'a, 'b, S> {
     io: &'a mut S,
     cx: &'a mut Context<'b>,
     now: Instant,
     meter: &'a mut Meter,
-    queue: &'a mut Queue,
+    outbox: &'a mut OutboxTail,
     heard_at: &'a mut Instant,
+    /// What came before, and has been metered.
+    ahead: Bytes,
+    /// What comes now …
+    fresh: ReadBuf<'a>,
+    /// … and how much of it has been passed on.
+    taken: usize,
     fault: Option<Fault>,
+}
+
+impl<S> Pipe<'_, '_, S> {
+    /// What was not passed on.
+    fn rest(&mut self) -> Bytes {
+        if self.ahead.is_empty() {
+            Bytes::copy_from_slice(&self.fresh.filled()[self.taken..])
+        } else {
+            std::mem::take(&mut self.ahead)
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> Read for Pipe<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(buffer);
-        match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
-            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
-            Poll::Ready(read) => read?,
+        if !self.ahead.is_empty() {
+            return Ok(self
+                .ahead
+                .split_to(self.ahead.len().min(buffer.len()))
+                .as_ref()
+                .read(buffer)?);
         }
-        *self.heard_at = self.now;
-        if let Err(fault) = self.meter.saw(buffer.filled(), self.now) {
-            self.fault = Some(fault);
-            return Err(io::ErrorKind::InvalidData.into());
+        if self.taken == self.fresh.filled().len() {
+            self.fresh.clear();
+            self.taken = 0;
+            match Pin::new(&mut *self.io).poll_read(self.cx, &mut self.fresh) {
+                Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Ready(read) => read?,
+            }
+            *self.heard_at = self.now;
+            if let Err(fault) = self.meter.saw(self.fresh.filled(), self.now) {
+                self.fault = Some(fault);
+                return Err(io::ErrorKind::InvalidData.into());
+            }
         }
-        Ok(buffer.filled().len())
+        let passed = (&self.fresh.filled()[self.taken..]).read(buffer)?;
+        self.taken += passed;
+        Ok(passed)
     }
 }
 
 impl<S> Write for Pipe<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Control(self.queue).write(bytes)
+        Control(self.outbox).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -392,12 +341,12 @@ impl<S> Write for Pipe<'_, '_, S> {
     }
 }
 
-/// Where tungstenite writes: the queue always has room, and [`QUEUE_WITHOUT_READING`] bounds how much can come.
-struct Control<'a>(&'a mut Queue);
+/// Where tungstenite writes: the queue always has room, and [`OWN_WITHOUT_READING`] bounds how much can come.
+struct Control<'a>(&'a mut OutboxTail);
 
 impl Write for Control<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.frames.push_back(OutFrame::raw(bytes));
+        self.0.say_raw(bytes);
         Ok(bytes.len())
     }
 

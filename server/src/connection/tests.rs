@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::access::{Access, Sandbox};
+use crate::bus::Alone;
 use crate::config::Door;
 use crate::http::UpgradeBudget;
 use crate::rooms::Rooms;
@@ -29,7 +30,7 @@ fn edge(access: impl Access) -> Arc<Edge> {
         listens_on_loopback: true,
     };
     Arc::new(Edge {
-        rooms: Rooms::new(store.clone(), None, tasks.clone()),
+        rooms: Rooms::new(store.clone(), Arc::new(Alone), None, tasks.clone()),
         store,
         access: Arc::new(access),
         tasks,
@@ -50,7 +51,8 @@ fn connect(edge: &Arc<Edge>, line: Line, pipe: usize) -> Client {
     let (ours, io) = duplex(pipe);
     let place = edge.registry.take_place().expect("there is a place");
     let remote = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let served = edge.tasks.spawn(serve(Arc::clone(edge), place, ours, Bytes::new(), remote, line));
+    let served =
+        edge.tasks.spawn(serve(Arc::clone(edge), place, ours, Bytes::new(), remote, line, None));
     Client { io, began: Instant::now(), served }
 }
 
@@ -299,8 +301,15 @@ fn an_idle_connection_is_small() {
     let edge = edge(Sandbox);
     let place = edge.registry.take_place().expect("there is a place");
     let (io, _client) = duplex(1);
-    let task =
-        serve(edge, place, io, Bytes::new(), IpAddr::V4(Ipv4Addr::LOCALHOST), Line::Hocuspocus);
+    let task = serve(
+        edge,
+        place,
+        io,
+        Bytes::new(),
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Line::Hocuspocus,
+        None,
+    );
     let bytes = size_of_val(&task);
     assert!(bytes <= 4 * 1024, "the task of a connection takes {bytes} bytes");
 }

@@ -129,13 +129,17 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(
         // This dialect has no way to ask for a fresh token, so only the end of the admission matters.
         let wake_at = renewal.as_ref().map(|renewal| renewal.ends_at);
         let event = poll_fn(|cx| {
+            // Before the look at the room: one that ends has often said why.
+            if let Poll::Ready(event) = link.poll_event(cx, true, wake_at) {
+                return Poll::Ready(event);
+            }
             if !is_gone && gone.as_mut().poll(cx).is_ready() {
                 is_gone = true;
                 if let Err(ending) = link.room_gone() {
                     return Poll::Ready(Event::Over(ending));
                 }
             }
-            link.poll_event(cx, true, wake_at)
+            Poll::Pending
         });
         match event.await {
             Event::Message(message) => match for_room(&message) {
@@ -161,8 +165,8 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(
                 };
                 match renewed {
                     Ok(renewed) if renewed.principal == admission.principal => {
-                        if renewed.scope != admission.scope
-                            && joined.set_scope(renewed.scope).await.is_err()
+                        // Also when it seems to be the same: the room may have been told otherwise meanwhile.
+                        if joined.set_scope(renewed.scope).await.is_err()
                             && let Err(ending) = link.room_gone()
                         {
                             return ending;

@@ -6,7 +6,7 @@
 use super::{Remote, origin, refuse};
 use crate::Edge;
 use crate::access::DocumentName;
-use crate::connection::{self, Line};
+use crate::connection::{self, Line, Tcp};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -158,7 +158,9 @@ fn upgrade(
     let task_edge = Arc::clone(edge);
     edge.tasks.spawn(async move {
         if let Some((stream, early)) = raw_socket(on_upgrade, ip).await {
-            connection::serve(task_edge, place, stream, early, ip, line).await;
+            let stream = Tcp::new(stream);
+            let wire = Some(stream.wire());
+            connection::serve(task_edge, place, stream, early, ip, line, wire).await;
         }
     });
     Ok(answer)

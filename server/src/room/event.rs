@@ -4,8 +4,10 @@
 //! socket, a task or a clock, so a seeded simulation can play every part.
 
 use crate::access::{Principal, Scope};
-use crate::store::{Page, Position, StoreError};
+use crate::bus::message::{Command, Envelope, Message};
+use crate::store::{Bookmark, EntryId, Page, Position, StoreError};
 use bytes::Bytes;
+use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::update::StateVector;
 
@@ -15,6 +17,11 @@ pub type Millis = u64;
 /// A connection that has joined this room, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
+
+impl PeerId {
+    /// No connection: what the server itself puts back into a log.
+    pub const NOBODY: Self = Self(0);
+}
 
 /// Which family of clients a peer belongs to. Decides how it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +83,8 @@ pub enum ToPeer {
     SyncStatus(Bytes),
     /// An application's own text.
     Stateless(String),
+    /// What it may do from now on. Told to Hocuspocus; y-websocket has no words for it.
+    Scope(Scope),
     /// The smallest message that feeds a client's watchdog.
     KeepAlive,
 }
@@ -110,6 +119,16 @@ pub enum Event {
     Stored(Result<Position, StoreError>),
     /// The compaction asked for by [`Effect::Compact`] has an outcome.
     Compacted(Result<Position, CompactFailure>),
+    /// The log is said to be elsewhere than at the bookmark that the room follows. Only a hint.
+    Followed,
+    /// The store has not answered for so long that nobody may be served any more.
+    OutOfTouch,
+    /// Another instance has said this.
+    Heard(Envelope),
+    /// Other instances may have said something that was not heard.
+    Missed,
+    /// The server itself wants this.
+    Command(Command),
     /// The time asked for by [`Effect::WakeAt`] has come.
     Tick,
     /// The server is stopping: no new peers, store what waits, say goodbye.
@@ -188,21 +207,41 @@ pub enum Note {
     StoreAway(StoreError),
     /// The document engine failed, and the document was loaded anew.
     Rebuilt(String),
-    /// A stored update was passed over on load.
+    /// A stored update was passed over: at that place the gate refuses it, here as everywhere.
     PassedOver(Position, String),
+    /// The document is loaded anew because of what other instances wrote.
+    Reloaded(&'static str),
+    /// The log went back in time; what it lost is put back.
+    Rewound(&'static str),
+    /// The log holds again what it had lost and this room still had.
+    Healed {
+        /// How many entries' worth of it was put back; it is on its way into the log.
+        parts: usize,
+        /// The same in bytes.
+        bytes: usize,
+        /// How many of them contradict what others have written since, and are lost.
+        refused: usize,
+        /// Where the log was found.
+        head: Position,
+    },
+    /// What another instance said could not be read.
+    Unread(Malformed),
 }
 
 /// What a room wants done. The caller does them in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Read the page after this position; answer with [`Event::Read`].
-    Read(Position),
-    /// Append this entry; answer with [`Event::Stored`]. One at a time. The same number means the same entry again, after an error.
+    /// Read the page after this place; answer with [`Event::Read`]. One at a time.
+    Read(Bookmark),
+    /// Append this entry, unless the log does not hold any more what the room has seen; answer with [`Event::Stored`]. One at a time. The same id
+    /// means the same entry again, after an error.
     Append {
-        /// Counts the entries of this room since it opened.
-        number: u64,
+        /// Made by the room: nobody else uses it.
+        id: EntryId,
         /// What to store.
         entry: Bytes,
+        /// Where the room is.
+        seen: Bookmark,
     },
     /// Send to one peer.
     Send(PeerId, ToPeer),
@@ -215,12 +254,16 @@ pub enum Effect {
     /// Verify this state by loading it anew, then compact the log up to there; answer with [`Event::Compacted`].
     Compact {
         /// The last entry the state contains.
-        covers: Position,
+        up_to: Bookmark,
         /// The encoded document.
         state: Bytes,
     },
     /// Close a peer's seat: the document for a Hocuspocus peer that can be told, else the socket.
     Close(PeerId, CloseCode, &'static str),
+    /// Close every seat in this way, and let nothing more of the room through.
+    CloseAll(CloseCode, String),
+    /// Tell the other instances.
+    Say(Message),
     /// Wake the room at this time, if nothing happens before. Replaces the wish before it.
     WakeAt(Millis),
     /// The document must be set aside, because of this. Its peers have been closed.

@@ -69,6 +69,8 @@ fn is_same(a: &ToPeer, b: &ToPeer) -> bool {
             a.as_ptr() == b.as_ptr() && a.len() == b.len()
         }
         (ToPeer::Applied(a), ToPeer::Applied(b)) => a == b,
+        (ToPeer::Scope(a), ToPeer::Scope(b)) => a == b,
+        (ToPeer::Stateless(a), ToPeer::Stateless(b)) => a == b,
         (ToPeer::Refused, ToPeer::Refused) | (ToPeer::KeepAlive, ToPeer::KeepAlive) => true,
         _ => false,
     }
@@ -82,8 +84,10 @@ fn yws_frame(message: &ToPeer) -> Option<Bytes> {
         ToPeer::Awareness(update) => yws::Message::Awareness(update),
         ToPeer::SyncStatus(status) => yws::Message::SyncStatus(status),
         ToPeer::KeepAlive => return Some(Bytes::from_static(&yws::KEEP_ALIVE)),
-        // The dialect has no status and no place for an application's text.
-        ToPeer::Applied(_) | ToPeer::Refused | ToPeer::Stateless(_) => return None,
+        // The dialect has no status, no scope, and no place for an application's text.
+        ToPeer::Applied(_) | ToPeer::Refused | ToPeer::Stateless(_) | ToPeer::Scope(_) => {
+            return None;
+        }
     };
     Some(message.encode().into())
 }
@@ -99,6 +103,9 @@ fn hocuspocus_frames(address: &Bytes, message: &ToPeer) -> Option<Frames> {
         ToPeer::Applied(count) => (hocuspocus::Message::SyncStatus(true), *count),
         ToPeer::Refused => (hocuspocus::Message::SyncStatus(false), 1),
         ToPeer::Stateless(text) => (hocuspocus::Message::Stateless(text), 1),
+        ToPeer::Scope(scope) => {
+            (hocuspocus::Message::Authenticated { scope: scope.on_the_wire() }, 1)
+        }
         ToPeer::KeepAlive => {
             return Some(Frames { frame: Bytes::from_static(&hocuspocus::KEEP_ALIVE), times: 1 });
         }

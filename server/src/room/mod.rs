@@ -11,13 +11,14 @@ pub mod presence;
 pub mod record;
 pub mod state;
 
+use crate::bus::{Ear, Heard, Speaker};
 use crate::clock::Clock;
 use crate::metrics;
 use crate::outbox::Outbox;
 use crate::rooms::{JoinError, Seat};
 use crate::shutdown::Tasks;
 use crate::store::crash::CrashMarkers;
-use crate::store::{Bookmark, EntryId, LogName, Position, Snapshot, Store, StoreError};
+use crate::store::{Bookmark, EntryId, Expect, LogName, Snapshot, Store, StoreError};
 use bytes::Bytes;
 use event::{CompactFailure, Dialect, Effect, Event, Join, Note, PeerId, Seating, ToPeer};
 use frames::Framer;
@@ -59,6 +60,9 @@ pub(crate) enum Status {
 pub(crate) struct RoomTask {
     pub(crate) log: LogName,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) speaker: Speaker,
+    /// Hears the other instances from before the log is read on, so that no change of rights is missed by those who wait for it.
+    pub(crate) ear: Ear,
     pub(crate) markers: Option<Arc<CrashMarkers>>,
     pub(crate) tasks: Tasks,
     pub(crate) inbox: mpsc::Receiver<Inbox>,
@@ -70,6 +74,8 @@ struct SeatState {
     dialect: Dialect,
     address: Bytes,
     seating: Seating,
+    /// Something was queued for it since the last flush.
+    is_unflushed: bool,
     /// How many of its updates were refused.
     refusals: u32,
 }
@@ -78,20 +84,27 @@ struct SeatState {
 struct Carrier {
     log: LogName,
     store: Arc<dyn Store>,
+    speaker: Speaker,
     tasks: Tasks,
     status: watch::Sender<Status>,
     clock: Clock,
     seats: BTreeMap<PeerId, SeatState>,
+    /// Those for whom something was queued. All that one turn has for a peer leaves in one write.
+    unflushed: Vec<PeerId>,
     framer: Framer,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
-    /// The id of the entry in flight: the same number is the same entry, tried again.
-    entry_id: Option<(u64, EntryId)>,
+    /// Where the room wants the log followed from. Read by the follower, which goes on from there without being made anew.
+    follow_from: watch::Sender<Option<Bookmark>>,
+    /// Whether there is a follower among the work.
+    following: bool,
     wake: Option<Instant>,
     /// Events that the effects themselves gave rise to; at most one for each peer and effect.
     echoes: VecDeque<Event>,
     failure: Option<JoinError>,
     /// What the gauge of waiting updates holds for this room.
     waiting: usize,
+    /// What the gauge of those present elsewhere holds for this room.
+    elsewhere: usize,
 }
 
 impl RoomTask {
@@ -100,19 +113,24 @@ impl RoomTask {
         let mut carrier = Carrier {
             log: self.log,
             store: self.store,
+            speaker: self.speaker,
             tasks: self.tasks,
             status: self.status,
             clock: Clock::default(),
             seats: BTreeMap::new(),
+            unflushed: Vec::new(),
             framer: Framer::default(),
             work: FuturesUnordered::new(),
-            entry_id: None,
+            follow_from: watch::Sender::new(None),
+            following: false,
             wake: None,
             echoes: VecDeque::new(),
             failure: None,
             waiting: 0,
+            elsewhere: 0,
         };
-        let (mut room, effects) = Room::new();
+        let mut ear = self.ear;
+        let (mut room, effects) = Room::new(rand::random());
         let mut ended = carrier.carry(effects);
         let mut batch = Vec::with_capacity(INBOX_BATCH);
         while !ended {
@@ -123,6 +141,12 @@ impl RoomTask {
                 // Cancel safety: the futures stay in the set.
                 Some(event) = carrier.work.next(), if !carrier.work.is_empty() => {
                     ended = carrier.step(&mut room, self.markers.as_ref(), event);
+                }
+                // Cancel safety: `next` takes nothing unless it completes. Before the inbox, so that whose rights are taken away says nothing more.
+                heard = ear.next() => {
+                    if let Some(event) = carrier.heard(heard) {
+                        ended = carrier.step(&mut room, self.markers.as_ref(), event);
+                    }
                 }
                 // Cancel safety: `recv_many` takes nothing unless it completes. Before the log is read nobody is let in.
                 count = self.inbox.recv_many(&mut batch, INBOX_BATCH) => {
@@ -141,11 +165,12 @@ impl RoomTask {
                     ended = carrier.step(&mut room, self.markers.as_ref(), Event::Tick);
                 }
             }
+            carrier.flush();
             carrier.framer.clear();
         }
         // Those who still wait to join hear that the room has ended, by their dropped answers, and open it anew.
         self.inbox.close();
-        carrier.count_waiting(0);
+        carrier.count(0, 0);
         metrics::peers(-i32::try_from(carrier.seats.len()).unwrap_or(i32::MAX));
         carrier.status.send_replace(Status::Ended(carrier.failure.take()));
     }
@@ -168,14 +193,23 @@ impl Carrier {
                 metrics::peers(1);
                 self.seats.insert(
                     peer,
-                    SeatState { outbox, dialect, address, seating: Seating::Arriving, refusals: 0 },
+                    SeatState {
+                        outbox,
+                        dialect,
+                        address,
+                        seating: Seating::Arriving,
+                        is_unflushed: false,
+                        refusals: 0,
+                    },
                 );
                 self.step(room, markers, Event::Join(Join { peer, dialect, principal, scope }))
             }
             Inbox::Event(event) => {
                 if let Event::Leave(peer) = event
-                    && self.seats.remove(&peer).is_some()
+                    && let Some(seat) = self.seats.remove(&peer)
                 {
+                    // What was queued for it is the connection's now: other documents may go on there.
+                    seat.outbox.flush();
                     metrics::peers(-1);
                 }
                 self.step(room, markers, event)
@@ -185,16 +219,35 @@ impl Carrier {
 
     /// One step and all it gives rise to. Returns whether the room has ended.
     fn step(&mut self, room: &mut Room, markers: Option<&Arc<CrashMarkers>>, event: Event) -> bool {
+        if matches!(event, Event::Followed) {
+            self.following = false;
+        }
         let ended = self.step_and_carry(room, markers, event);
-        self.count_waiting(room.waiting());
+        self.count(room.waiting(), room.present_elsewhere());
+        self.follow(room.follows());
         ended
     }
 
-    /// Keeps the gauge of all rooms together level with this one.
-    fn count_waiting(&mut self, waiting: usize) {
+    /// What another instance has said.
+    fn heard(&self, heard: Heard) -> Option<Event> {
+        match heard {
+            Heard::Message(said) => self.speaker.understand(&self.log, &said).map(Event::Heard),
+            Heard::Missed => {
+                metrics::bus_missed();
+                Some(Event::Missed)
+            }
+        }
+    }
+
+    /// Keeps the gauges of all rooms together level with this one.
+    fn count(&mut self, waiting: usize, elsewhere: usize) {
         let before = std::mem::replace(&mut self.waiting, waiting);
         if before != waiting {
             metrics::updates_waiting(waiting as i64 - before as i64);
+        }
+        let before = std::mem::replace(&mut self.elsewhere, elsewhere);
+        if before != elsewhere {
+            metrics::present_elsewhere(elsewhere as i64 - before as i64);
         }
     }
 
@@ -227,8 +280,8 @@ impl Carrier {
         for effect in effects {
             match effect {
                 Effect::Read(after) => self.read(after),
-                Effect::Append { number, entry } => self.append(number, entry),
-                Effect::Compact { covers, state } => self.compact(covers, state),
+                Effect::Append { id, entry, seen } => self.append(id, entry, seen),
+                Effect::Compact { up_to, state } => self.compact(up_to, state),
                 Effect::Send(peer, message) => self.send(peer, &message),
                 Effect::Broadcast(not_to, message) => self.broadcast(not_to, &message),
                 Effect::Seat(peer, seating) => {
@@ -247,6 +300,14 @@ impl Carrier {
                         seat.outbox.close(code, reason).ok();
                     }
                 }
+                Effect::CloseAll(code, reason) => {
+                    for seat in self.seats.values_mut() {
+                        seat.seating = Seating::Behind;
+                        // A connection that has gone needs no closing.
+                        seat.outbox.close(code, reason.clone()).ok();
+                    }
+                }
+                Effect::Say(message) => self.speaker.say(&self.log, message),
                 Effect::WakeAt(at) => self.wake = Some(self.clock.instant(at)),
                 Effect::Quarantine(reason) => self.quarantine(reason),
                 Effect::OpenFailed(error) => {
@@ -260,23 +321,16 @@ impl Carrier {
         ended
     }
 
-    fn read(&self, after: Position) {
+    fn read(&self, after: Bookmark) {
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
-        self.work.push(Box::pin(async move {
-            Event::Read(store.read(&log, Bookmark::at(after)).await)
-        }));
+        self.work.push(Box::pin(async move { Event::Read(store.read(&log, after).await) }));
     }
 
-    fn append(&mut self, number: u64, entry: Bytes) {
-        let id = match self.entry_id {
-            Some((last, id)) if last == number => id,
-            _ => EntryId(rand::random()),
-        };
-        self.entry_id = Some((number, id));
+    fn append(&self, id: EntryId, entry: Bytes, seen: Bookmark) {
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
         let since = Instant::now();
         self.work.push(Box::pin(async move {
-            let outcome = store.append(&log, None, id, entry).await;
+            let outcome = store.append(&log, Some(Expect::Seen(seen)), id, entry).await;
             if outcome.is_ok() {
                 metrics::append_seconds(since.elapsed().as_secs_f64());
             }
@@ -284,22 +338,50 @@ impl Carrier {
         }));
     }
 
-    fn compact(&self, covers: Position, state: Bytes) {
+    /// Follows the log from where the room is. Own entries move that place all the time, and are what the store hears of first: the follower looks
+    /// at the place again before it says anything, and goes on from the new one.
+    fn follow(&mut self, from: Option<Bookmark>) {
+        self.follow_from.send_if_modified(|place| std::mem::replace(place, from) != from);
+        if self.following || from.is_none() {
+            return;
+        }
+        self.following = true;
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let mut from = self.follow_from.subscribe();
+        self.work.push(Box::pin(async move {
+            loop {
+                let wanted = from.wait_for(Option::is_some).await.ok().and_then(|place| *place);
+                // Without a wish the room is ending, and this with it.
+                let Some(place) = wanted else { return std::future::pending().await };
+                store.follow(&log, place).await;
+                if *from.borrow() == Some(place) {
+                    return Event::Followed;
+                }
+            }
+        }));
+    }
+
+    fn compact(&self, up_to: Bookmark, state: Bytes) {
         let (store, log, tasks) = (Arc::clone(&self.store), self.log.clone(), self.tasks.clone());
         self.work.push(Box::pin(async move {
             let bytes = state.clone();
+            let Bookmark { position: covers, id: last } = up_to;
             let checked = tasks.spawn_blocking(move || document::reload_check(&state)).await;
             let outcome = match checked {
-                Ok(Ok(())) => match store.compact(&log, Snapshot { covers, last: None, bytes }).await {
-                    // Another compaction was faster: that is as good.
-                    Ok(()) | Err(StoreError::Stale { .. }) => Ok(covers),
-                    Err(error) => Err(CompactFailure::Store(error)),
-                },
+                Ok(Ok(())) => store
+                    .compact(&log, Snapshot { covers, last, bytes })
+                    .await
+                    .map(|()| covers)
+                    .map_err(CompactFailure::Store),
                 Ok(Err(difference)) => Err(CompactFailure::Differs(difference)),
                 Err(panic) => Err(CompactFailure::Differs(panic.to_string())),
             };
-            if let Err(failure) = &outcome {
-                tracing::error!(document = %log, ?failure, "a snapshot was not taken; the log stays as it is");
+            match &outcome {
+                // Another instance was faster: that is as good.
+                Ok(_) | Err(CompactFailure::Store(StoreError::Stale { .. })) => {}
+                Err(failure) => {
+                    tracing::error!(document = %log, ?failure, "a snapshot was not taken; the log stays as it is");
+                }
             }
             Event::Compacted(outcome)
         }));
@@ -309,7 +391,9 @@ impl Carrier {
         let Some(seat) = self.seats.get_mut(&peer) else { return };
         let Some(frames) = self.framer.frames(seat.dialect, &seat.address, message) else { return };
         for sent in 0..frames.times {
-            if seat.seating == Seating::Behind || seat.outbox.push(frames.frame.clone()).is_err() {
+            if seat.seating != Seating::Behind && seat.outbox.queue(frames.frame.clone()).is_ok() {
+                mark_unflushed(peer, seat, &mut self.unflushed);
+            } else {
                 seat.seating = Seating::Behind;
                 metrics::outbox_refused();
                 let unsent = match message {
@@ -323,7 +407,8 @@ impl Carrier {
     }
 
     fn broadcast(&mut self, not_to: Option<PeerId>, message: &ToPeer) {
-        let is_presence = matches!(message, ToPeer::Awareness(_));
+        // What goes past the document reaches also those who have not been told the document yet.
+        let is_presence = matches!(message, ToPeer::Awareness(_) | ToPeer::Stateless(_));
         let mut frames_sent = 0;
         for (&peer, seat) in &mut self.seats {
             let reaches = match seat.seating {
@@ -337,7 +422,8 @@ impl Carrier {
             let Some(frames) = self.framer.frames(seat.dialect, &seat.address, message) else {
                 continue;
             };
-            if seat.outbox.push(frames.frame).is_ok() {
+            if seat.outbox.queue(frames.frame).is_ok() {
+                mark_unflushed(peer, seat, &mut self.unflushed);
                 frames_sent += 1;
             } else {
                 seat.seating = Seating::Behind;
@@ -347,6 +433,16 @@ impl Carrier {
         }
         if !is_presence {
             metrics::update_frames_sent(frames_sent);
+        }
+    }
+
+    /// Hands everything that was queued to the kernel, or to the connections whose sockets are full.
+    fn flush(&mut self) {
+        for peer in self.unflushed.drain(..) {
+            if let Some(seat) = self.seats.get_mut(&peer) {
+                seat.is_unflushed = false;
+                seat.outbox.flush();
+            }
         }
     }
 
@@ -420,10 +516,33 @@ impl Carrier {
             Note::Rebuilt(reason) => {
                 tracing::error!(document = %self.log, reason, "the document engine failed; the document is loaded anew")
             }
+            Note::Reloaded(reason) => {
+                tracing::info!(document = %self.log, reason, "the document is loaded anew");
+            }
+            Note::Rewound(how) => {
+                tracing::warn!(document = %self.log, how, "the log went back in time; what it lost is put back from memory");
+            }
+            Note::Healed { parts, bytes, refused, head } => {
+                metrics::log_healed();
+                if refused > 0 {
+                    tracing::error!(document = %self.log, refused, "some of what the log lost contradicts what was written since, and is lost");
+                }
+                tracing::warn!(document = %self.log, parts, bytes, head = head.0, "what the log lost and was still here goes back into it; everyone is asked for what they have");
+            }
+            Note::Unread(malformed) => {
+                metrics::bus_unread();
+                tracing::debug!(document = %self.log, %malformed, "what another instance said cannot be read");
+            }
             Note::PassedOver(position, reason) => {
                 tracing::error!(document = %self.log, position = position.0, reason, "a stored edit was passed over");
             }
         }
+    }
+}
+
+fn mark_unflushed(peer: PeerId, seat: &mut SeatState, unflushed: &mut Vec<PeerId>) {
+    if !std::mem::replace(&mut seat.is_unflushed, true) {
+        unflushed.push(peer);
     }
 }
 
@@ -437,6 +556,11 @@ const fn touches_engine(event: &Event) -> bool {
         | Event::Scope(..)
         | Event::Behind(..)
         | Event::Compacted(_)
+        | Event::Followed
+        | Event::OutOfTouch
+        | Event::Heard(_)
+        | Event::Missed
+        | Event::Command(_)
         | Event::Tick
         | Event::Stop => false,
     }

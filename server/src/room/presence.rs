@@ -1,12 +1,16 @@
 //! Who is here, and what do they show of themselves?
 //!
 //! Memory only, latest state wins, never stored. The clock rules are those of y-protocols' awareness, and the answers to their weak spots
-//! are numbered in `PROTOCOL.md` ("Presence"). Pure: no clock, no socket.
+//! are numbered in `PROTOCOL.md` ("Presence"). Pure: no clock, no socket. [`others`] is about those who are with other instances.
+
+pub mod others;
 
 use super::event::{Millis, PeerId};
+use crate::bus::message::InstanceId;
 use commonplace_protocol::ids::ClientId;
 use commonplace_protocol::limits::MAX_AWARENESS_MESSAGE;
 use commonplace_protocol::presence::{self, Entry};
+use others::{FRESH_CLOCK, Others};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -41,13 +45,25 @@ struct Known {
     clock: u32,
     /// `None` once they have left.
     state: Option<Arc<str>>,
-    /// The peer that speaks for this id.
-    owner: Option<PeerId>,
+    /// Who speaks for this id. `None` once they have left.
+    owner: Option<Owner>,
     heard: Millis,
     /// When its clock last rose.
     moved: Millis,
     /// The room has moved it past the clock its client knows of; what that client has sent meanwhile is news at any clock.
     ahead: bool,
+    /// Another instance says that the client is there, and this peer has not been heard since: it may be a dead socket, and is not moved with the
+    /// others, or it would keep up with the living.
+    contested: bool,
+}
+
+/// Who speaks for a client id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// A peer of this room.
+    Peer(PeerId),
+    /// Another instance, for one of its peers.
+    Instance(InstanceId),
 }
 
 /// The presence of one room.
@@ -56,9 +72,20 @@ pub struct Presence {
     table: BTreeMap<ClientId, Known>,
     /// Every id a peer has spoken for, here or gone: what [`MAX_IDS_PER_PEER`] counts.
     spoken_for: BTreeMap<PeerId, BTreeSet<ClientId>>,
+    /// The id that a peer named alone in its very first message: every client begins with itself, before it can repeat what it is shown. `None` for
+    /// peers that began otherwise.
+    itself: BTreeMap<PeerId, Option<ClientId>>,
+    others: Others,
     changed: BTreeMap<ClientId, Option<PeerId>>,
     /// Until when others may remember clocks that this room does not; set when it hears of anybody for the first time.
     young_until: Option<Millis>,
+}
+
+/// What is to be said to peers about their own ids.
+type Corrections = BTreeMap<PeerId, Vec<Entry<'static>>>;
+
+fn encoded(corrections: Corrections) -> Vec<Correction> {
+    corrections.into_iter().map(|(peer, entries)| (peer, presence::encode(&entries))).collect()
 }
 
 /// Told to whoever speaks for the ids: they are gone at these clocks, at which a client that is there moves past them.
@@ -78,11 +105,20 @@ impl Presence {
     pub fn receive(&mut self, peer: PeerId, entries: &[Entry<'_>], now: Millis) -> Vec<Correction> {
         self.young_until.get_or_insert(now + OTHERS_REMEMBER);
         let newcomer = !self.spoken_for.contains_key(&peer);
+        let is_first = !self.itself.contains_key(&peer);
+        if is_first {
+            let itself = if let [only] = entries { Some(only.client) } else { None };
+            self.itself.insert(peer, itself);
+        }
         let mut corrections = BTreeMap::new();
         for entry in entries {
-            self.receive_one(peer, entry, newcomer, now, &mut corrections);
+            if self.is_elsewhere(entry.client) {
+                self.reclaim(peer, entry, is_first, now, &mut corrections);
+            } else {
+                self.receive_one(peer, entry, newcomer, now, &mut corrections);
+            }
         }
-        corrections.into_iter().map(|(peer, entries)| (peer, presence::encode(&entries))).collect()
+        encoded(corrections)
     }
 
     fn receive_one(
@@ -91,7 +127,7 @@ impl Presence {
         entry: &Entry<'_>,
         newcomer: bool,
         now: Millis,
-        corrections: &mut BTreeMap<PeerId, Vec<Entry<'static>>>,
+        corrections: &mut Corrections,
     ) {
         let client = entry.client;
         let Some(known) = self.table.get_mut(&client) else {
@@ -101,6 +137,10 @@ impl Presence {
                     && entry.clock <= MAX_CLOCK_JUMP;
                 if others_may_remember {
                     self.move_past(entry.clock, peer, client, entry.state, now, corrections);
+                    if entry.clock > FRESH_CLOCK {
+                        // So are the clients of other instances.
+                        self.others.renew(now);
+                    }
                 } else {
                     self.put(peer, client, entry.clock, entry.state, now);
                 }
@@ -108,30 +148,39 @@ impl Presence {
             return;
         };
         match known.owner {
-            Some(owner) if owner != peer => {
+            Some(owner) if owner != Owner::Peer(peer) => {
                 let taken_over =
                     entry.clock > known.clock && now.saturating_sub(known.heard) > OWNER_SILENCE;
                 if !taken_over {
                     return;
                 }
             }
-            Some(_) => known.heard = now,
+            Some(_) => {
+                known.heard = now;
+                known.contested = false;
+            }
             None => {}
         }
         if entry.clock > known.clock.saturating_add(MAX_CLOCK_JUMP) {
             return;
         }
+        let returns =
+            newcomer && known.state.is_none() && known.owner.is_none() && entry.state.is_some();
+        let (tombstone, left) = (known.clock, known.heard);
         if entry.clock > known.clock
             || (entry.clock == known.clock && entry.state.is_none() && known.state.is_some())
         {
-            let is_new_owner = known.owner != Some(peer);
+            let is_new_owner = known.owner != Some(Owner::Peer(peer));
             if !is_new_owner || self.may_speak_for_more(peer) {
                 self.put(peer, client, entry.clock, entry.state, now);
+                if returns {
+                    self.move_for_one_who_returns(left, client, now, corrections);
+                }
             }
             return;
         }
         let not_yet_told = known.ahead
-            && known.owner == Some(peer)
+            && known.owner == Some(Owner::Peer(peer))
             && entry.state.is_some()
             && known.state.as_deref() != entry.state;
         if not_yet_told {
@@ -140,13 +189,22 @@ impl Presence {
             return;
         }
         // Somebody who left is back with a clock that others would ignore for up to half a minute: move both sides past the tombstone.
-        let returns =
-            newcomer && known.state.is_none() && known.owner.is_none() && entry.state.is_some();
         if returns {
-            let (tombstone, left) = (known.clock, known.heard);
             self.move_past(tombstone, peer, client, entry.state, now, corrections);
-            self.move_those_unmoved_since(left, client, now, corrections);
+            self.move_for_one_who_returns(left, client, now, corrections);
         }
+    }
+
+    /// Here at once, and where other instances are asked to.
+    fn move_for_one_who_returns(
+        &mut self,
+        left: Millis,
+        client: ClientId,
+        now: Millis,
+        corrections: &mut Corrections,
+    ) {
+        self.move_those_unmoved_since(left, Some(client), now, corrections);
+        self.others.renew(now);
     }
 
     /// Shows a client at a clock that nobody has seen, and lets it move there too.
@@ -157,7 +215,7 @@ impl Presence {
         client: ClientId,
         state: Option<&str>,
         now: Millis,
-        corrections: &mut BTreeMap<PeerId, Vec<Entry<'static>>>,
+        corrections: &mut Corrections,
     ) {
         self.put(peer, client, clock + 2, state, now);
         if let Some(known) = self.table.get_mut(&client) {
@@ -170,20 +228,43 @@ impl Presence {
     fn move_those_unmoved_since(
         &mut self,
         left: Millis,
-        returned: ClientId,
+        returned: Option<ClientId>,
         now: Millis,
-        corrections: &mut BTreeMap<PeerId, Vec<Entry<'static>>>,
+        corrections: &mut Corrections,
     ) {
-        let unmoved: Vec<(PeerId, ClientId, u32, Arc<str>)> = self
+        let unmoved: Vec<(ClientId, u32)> = self
             .table
             .iter()
-            .filter(|(client, known)| **client != returned && known.moved <= left)
-            .filter_map(|(&client, known)| {
-                Some((known.owner?, client, known.clock, known.state.clone()?))
-            })
+            .filter(|(client, known)| Some(**client) != returned && known.moved <= left)
+            .map(|(&client, known)| (client, known.clock))
             .collect();
-        for (owner, client, clock, state) in unmoved {
-            self.move_past(clock, owner, client, Some(&state), now, corrections);
+        for (client, clock) in unmoved {
+            self.move_on(client, clock, now, corrections);
+        }
+    }
+
+    /// Moves a client of this room past a clock although it has said nothing. Those of other instances are moved there.
+    fn move_on(
+        &mut self,
+        client: ClientId,
+        clock: u32,
+        now: Millis,
+        corrections: &mut Corrections,
+    ) {
+        let Some(Known {
+            owner: Some(Owner::Peer(peer)),
+            state: Some(state),
+            heard,
+            contested: false,
+            ..
+        }) = self.table.get(&client)
+        else {
+            return;
+        };
+        let (peer, state, heard) = (*peer, state.clone(), *heard);
+        self.move_past(clock, peer, client, Some(&state), now, corrections);
+        if let Some(known) = self.table.get_mut(&client) {
+            known.heard = heard;
         }
     }
 
@@ -191,6 +272,7 @@ impl Presence {
         self.spoken_for.get(&peer).is_none_or(|ids| ids.len() < MAX_IDS_PER_PEER)
     }
 
+    /// What a peer says of an id is news.
     fn put(
         &mut self,
         peer: PeerId,
@@ -199,26 +281,52 @@ impl Presence {
         state: Option<&str>,
         now: Millis,
     ) {
-        let owner = state.is_some().then_some(peer);
-        let before = self.table.insert(
-            client,
-            Known {
-                clock,
-                state: state.map(Arc::from),
-                owner,
-                heard: now,
-                moved: now,
-                ahead: false,
-            },
-        );
-        if let Some(previous) = before.and_then(|known| known.owner)
-            && previous != peer
+        self.set(Owner::Peer(peer), client, clock, state, now);
+        self.spoken_for.entry(peer).or_default().insert(client);
+        self.note_change(client, Some(peer));
+        self.others.tell(client);
+    }
+
+    fn set(
+        &mut self,
+        owner: Owner,
+        client: ClientId,
+        clock: u32,
+        state: Option<&str>,
+        now: Millis,
+    ) {
+        let state: Option<Arc<str>> = state.map(Arc::from);
+        let owner_now = state.is_some().then_some(owner);
+        let known = Known {
+            clock,
+            state,
+            owner: owner_now,
+            heard: now,
+            moved: now,
+            ahead: false,
+            contested: false,
+        };
+        let before = self.table.insert(client, known).and_then(|known| known.owner);
+        self.others.count(before, owner_now);
+        if let Some(Owner::Peer(previous)) = before
+            && Owner::Peer(previous) != owner
             && let Some(ids) = self.spoken_for.get_mut(&previous)
         {
             ids.remove(&client);
         }
-        self.spoken_for.entry(peer).or_default().insert(client);
-        self.note_change(client, Some(peer));
+    }
+
+    /// They are gone, with the clock they had.
+    fn take_down(&mut self, client: ClientId, now: Millis) {
+        let Some(known) = self.table.get_mut(&client) else { return };
+        let before = known.owner.take();
+        known.state = None;
+        known.heard = now;
+        self.others.count(before, None);
+        self.note_change(client, None);
+        if matches!(before, Some(Owner::Peer(_))) {
+            self.others.tell(client);
+        }
     }
 
     fn note_change(&mut self, client: ClientId, by: Option<PeerId>) {
@@ -230,20 +338,17 @@ impl Presence {
 
     /// A peer has left: those it spoke for are gone, with the clock they had, so that a return is newer than the removal.
     pub fn leave(&mut self, peer: PeerId, now: Millis) {
+        self.itself.remove(&peer);
         for client in self.spoken_for.remove(&peer).unwrap_or_default() {
-            if let Some(known) =
-                self.table.get_mut(&client).filter(|known| known.owner == Some(peer))
-            {
-                known.state = None;
-                known.owner = None;
-                known.heard = now;
-                self.note_change(client, None);
+            if self.table.get(&client).is_some_and(|known| known.owner == Some(Owner::Peer(peer))) {
+                self.take_down(client, now);
             }
         }
     }
 
     /// Takes down what was not renewed, and forgets those who left long ago.
     pub fn expire(&mut self, now: Millis) {
+        self.expire_instances(now);
         let silent: Vec<ClientId> = self
             .table
             .iter()
@@ -251,12 +356,7 @@ impl Presence {
             .map(|(&client, _)| client)
             .collect();
         for client in silent {
-            if let Some(known) = self.table.get_mut(&client) {
-                known.owner = None;
-                known.state = None;
-                known.heard = now;
-                self.note_change(client, None);
-            }
+            self.take_down(client, now);
         }
         let changed = &self.changed;
         self.table.retain(|client, known| {
@@ -279,10 +379,10 @@ impl Presence {
         }
     }
 
-    /// Whether something waits to be shown.
+    /// Whether something waits to be shown, or to be told to other instances.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        !self.changed.is_empty()
+        !self.changed.is_empty() || self.others.wait_for_something()
     }
 
     /// What has changed since the last call.
@@ -315,24 +415,29 @@ impl Presence {
     }
 
     fn encode(&self, clients: impl Iterator<Item = ClientId>) -> Vec<Vec<u8>> {
-        let mut messages = Vec::new();
+        self.batches(clients).into_iter().map(|batch| presence::encode(&batch)).collect()
+    }
+
+    /// What is known of these, in portions that fit a message.
+    fn batches(&self, clients: impl Iterator<Item = ClientId>) -> Vec<Vec<Entry<'_>>> {
+        let mut batches = Vec::new();
         let mut batch: Vec<Entry<'_>> = Vec::new();
         let mut size = 0;
         for client in clients {
             let Some(known) = self.table.get(&client) else { continue };
-            let len = known.state.as_ref().map_or(4, |state| state.len()) + 16;
+            let entry = Entry { client, clock: known.clock, state: known.state.as_deref() };
+            let len = entry.encoded_len();
             if size + len > MESSAGE_BUDGET && !batch.is_empty() {
-                messages.push(presence::encode(&batch));
-                batch.clear();
+                batches.push(std::mem::take(&mut batch));
                 size = 0;
             }
             size += len;
-            batch.push(Entry { client, clock: known.clock, state: known.state.as_deref() });
+            batch.push(entry);
         }
         if !batch.is_empty() {
-            messages.push(presence::encode(&batch));
+            batches.push(batch);
         }
-        messages
+        batches
     }
 }
 

@@ -20,6 +20,9 @@ const VERSION: u64 = 1;
 const EDITS: u64 = 0;
 const VOID: u64 = 1;
 
+/// Who puts back what a log lost (R6). The connection of such an edit is 0: nobody's.
+pub const HEALING: &str = "commonplace:healing";
+
 /// One received update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {

@@ -3,29 +3,54 @@
 //! The pure step: `(state, event, now) -> effects`. No await, no clock, no socket, so a seeded simulation can run thousands of rooms in virtual
 //! time. The path of one edit is always the same: gate, record, apply, show, acknowledge.
 //!
-//! [`opening`] loads the log, [`edits`] takes updates in and answers them, [`sync`] brings peers up to date, [`show`] paces broadcasts.
+//! Several instances may have a room for the same document; what they share is the log. Each applies its entries in log order, so all come to the
+//! same document:
+//!
+//! - **R1** An entry of one's own is applied, shown and acknowledged when everything before it in the log has been applied.
+//! - **R2** An entry of another instance passes the gate in log order, is applied and shown to everyone.
+//! - **R3** An own entry that is met in the log before the store has said that it is written is not gone past.
+//! - **R4** An entry of others that the gate refuses is passed over if nothing of one's own was let in that is not in the log yet. Otherwise that may
+//!   be why: the document is loaded from the log, whose order decides, and what is one's own passes the gate again.
+//! - **R5** A void that another instance recorded for an edit that was applied here loads the document without it.
+//! - **R6** When the log went back in time, the document is loaded anew; what the old one has and the new one lacks goes back into the log, and
+//!   every peer that may write is asked for everything. Nothing acknowledged is lost while a room or a client has it.
+//! - **R7** A room whose place was trimmed away loads the document anew, and loses nothing either.
+//! - **R8** The instance whose own entry makes a compaction due does it; the others only when it is long overdue.
+//! - **R9** Out of touch with the store, a room sends its peers away, and does not close before it has read the log again.
+//!
+//! [`opening`] loads the log, [`follow`] reads on, [`edits`] takes updates in, [`storing`] stores and answers them, [`heal`] puts back what a log lost,
+//! [`place`] knows where the log is and when it is compacted, [`sync`] brings peers up to date, [`show`] paces broadcasts, [`trouble`] tells people why
+//! nothing is saved, [`others`] does what other instances and the server itself want.
 
 mod edits;
+mod follow;
+mod heal;
 mod opening;
+mod others;
+mod place;
 mod show;
+mod storing;
 mod sync;
 mod trouble;
 
 use super::document::{Document, LONGEST_APPLY};
 use super::event::{
-    CompactFailure, Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating,
-    ToPeer,
+    Dialect, Effect, Event, FromPeer, Join, Millis, Note, Now, PeerId, Seating, ToPeer,
 };
 use super::presence::Presence;
 use crate::access::{Principal, Scope};
-use crate::store::{Position, StoreError};
+use crate::bus::message::Message;
+use crate::store::Bookmark;
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::limits::MAX_AWARENESS_MESSAGE;
 use commonplace_protocol::presence;
 use commonplace_protocol::update::StateVector;
 use edits::Edits;
-use opening::Opening;
+use opening::{Opening, Reload};
+use others::Rights;
+use place::LogPlace;
+pub use place::{COMPACT_BYTES, COMPACT_ENTRIES, COMPACT_ON_CLOSE_ENTRIES};
 use show::Show;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -38,18 +63,6 @@ pub const IDLE_CLOSE: Millis = 30_000;
 /// How often presence is looked through for states nobody renews.
 const PRESENCE_SWEEP: Millis = 10_000;
 
-/// A document whose log has grown by so many entries since its snapshot gets a new one: a load replays no more than this.
-pub const COMPACT_ENTRIES: u64 = 500;
-
-/// The same in bytes.
-pub const COMPACT_BYTES: u64 = 4 * 1024 * 1024;
-
-/// A room that closes compacts when at least so many entries have gathered: the next open is then one read.
-pub const COMPACT_ON_CLOSE_ENTRIES: u64 = 32;
-
-/// After a compaction that failed, the next attempt waits for so many further entries.
-const COMPACT_RETRY_ENTRIES: u64 = 200;
-
 /// One room: everything it knows.
 #[derive(Debug)]
 pub struct Room {
@@ -57,6 +70,7 @@ pub struct Room {
     document: Document,
     peers: BTreeMap<PeerId, Peer>,
     presence: Presence,
+    rights: Rights,
     edits: Edits,
     show: Show,
     log: LogPlace,
@@ -150,35 +164,25 @@ struct Had {
 struct Unsent {
     /// What it is known to have; `None` while it has not begun to sync.
     had: Option<Had>,
+    scope: Option<Scope>,
     applied: u32,
     refused: u32,
     status: Option<Bytes>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct LogPlace {
-    /// The last entry applied.
-    head: Position,
-    /// What the newest snapshot covers.
-    snapshot: Position,
-    bytes_since_snapshot: u64,
-    compacting: bool,
-    /// No compaction before the log is this long.
-    not_before: u64,
-}
-
 impl Room {
-    /// A room about to open; asks for its log.
+    /// A room about to open; asks for its log. The nonce, random, is what makes its entries' ids its own.
     #[must_use]
-    pub fn new() -> (Self, Vec<Effect>) {
-        let room = Self {
+    pub fn new(nonce: u64) -> (Self, Vec<Effect>) {
+        let mut room = Self {
             phase: Phase::Opening(Opening::default()),
             document: Document::new(),
             peers: BTreeMap::new(),
             presence: Presence::default(),
-            edits: Edits::default(),
+            rights: Rights::default(),
+            edits: Edits::new(nonce),
             show: Show::default(),
-            log: LogPlace::default(),
+            log: LogPlace::new(),
             told_storage: Storage::Well,
             idle_since: None,
             next_sweep: 0,
@@ -188,7 +192,9 @@ impl Room {
             answered_peers: Vec::new(),
             effects: Vec::new(),
         };
-        (room, vec![Effect::Read(Position::START)])
+        room.read_from_the_start();
+        let effects = std::mem::take(&mut room.effects);
+        (room, effects)
     }
 
     /// Takes one event, and returns what is to be done, in order.
@@ -208,18 +214,21 @@ impl Room {
         }
         match event {
             Event::Read(page) => self.read(now, page),
-            Event::Join(join) => self.join(join),
+            Event::Join(join) => self.join(now, join),
             Event::Leave(peer) => self.leave(now, peer),
             Event::Received(peer, message) => self.received(now, peer, message),
             Event::Scope(peer, scope) => {
-                if let Some(peer) = self.peers.get_mut(&peer) {
-                    peer.scope = scope;
-                }
+                self.set_scope(peer, scope);
             }
+            Event::Heard(said) => self.heard(now, said),
+            Event::Missed => self.presence.missed(),
+            Event::Command(command) => self.command(now, command),
             Event::Behind(..) => {}
             Event::Drained(peer) => self.drained(peer),
             Event::Stored(outcome) => self.stored(now, outcome),
             Event::Compacted(outcome) => self.compacted(outcome),
+            Event::Followed => self.followed(),
+            Event::OutOfTouch => self.out_of_touch(),
             Event::Tick => {}
             Event::Stop => self.stop(),
         }
@@ -233,6 +242,18 @@ impl Room {
         matches!(self.phase, Phase::Open)
     }
 
+    /// From where the caller is to follow the log, if it is; it says [`Event::Followed`] when the log is known to be elsewhere.
+    #[must_use]
+    pub const fn follows(&self) -> Option<Bookmark> {
+        if self.is_loaded() { self.log.follows() } else { None }
+    }
+
+    /// The last entry applied.
+    #[must_use]
+    pub const fn head(&self) -> Bookmark {
+        self.log.head
+    }
+
     /// The document, for checks.
     pub const fn document(&mut self) -> &mut Document {
         &mut self.document
@@ -244,6 +265,12 @@ impl Room {
         self.peers.len()
     }
 
+    /// How many are present by way of other instances.
+    #[must_use]
+    pub const fn present_elsewhere(&self) -> usize {
+        self.presence.elsewhere()
+    }
+
     /// How many received updates wait to be stored.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -252,6 +279,7 @@ impl Room {
 
     /// What every step ends with: everything whose time has come, and the next wake-up.
     fn after(&mut self, now: Now) {
+        self.read_if_due(now.mono);
         if matches!(self.phase, Phase::Open | Phase::Stopping) {
             self.store_waiting(now);
             self.tell_trouble(now);
@@ -270,6 +298,7 @@ impl Room {
 
     fn end(&mut self) {
         self.phase = Phase::Ended;
+        self.effects.push(Effect::Say(Message::Bye));
         self.effects.push(Effect::Finished);
     }
 
@@ -277,7 +306,7 @@ impl Room {
         self.effects.push(Effect::Note(note));
     }
 
-    fn join(&mut self, join: Join) {
+    fn join(&mut self, now: Now, join: Join) {
         self.idle_since = None;
         let peer = Peer {
             dialect: join.dialect,
@@ -300,6 +329,7 @@ impl Room {
         self.peers.insert(join.peer, peer);
         self.tell_who_is_here(join.peer);
         self.tell_trouble_to(join.peer);
+        self.set_rights_of_newcomer(now, join.peer);
     }
 
     fn leave(&mut self, now: Now, peer: PeerId) {
@@ -328,9 +358,8 @@ impl Room {
         debug_assert!(bytes.len() <= MAX_AWARENESS_MESSAGE, "the connection has checked the size");
         match presence::decode(bytes) {
             Ok(entries) => {
-                for (to, correction) in self.presence.receive(peer, &entries, now.mono) {
-                    self.send(to, ToPeer::Awareness(correction.into()));
-                }
+                let corrections = self.presence.receive(peer, &entries, now.mono);
+                self.correct(corrections);
             }
             Err(malformed) => {
                 self.note(Note::Refused {
@@ -360,43 +389,6 @@ impl Room {
         }
     }
 
-    fn compact_if_due(&mut self) {
-        let entries = self.log.head.0 - self.log.snapshot.0;
-        let due = entries >= COMPACT_ENTRIES
-            || self.log.bytes_since_snapshot >= COMPACT_BYTES.max(self.document.size_hint() as u64);
-        if due && self.log.head.0 >= self.log.not_before {
-            self.compact();
-        }
-    }
-
-    fn compact(&mut self) {
-        if self.log.compacting || self.log.head == self.log.snapshot {
-            return;
-        }
-        self.log.compacting = true;
-        let state = self.document.state();
-        self.effects.push(Effect::Compact { covers: self.log.head, state });
-    }
-
-    fn compacted(&mut self, outcome: Result<Position, CompactFailure>) {
-        self.log.compacting = false;
-        match outcome {
-            Ok(covers) => {
-                self.log.snapshot = self.log.snapshot.max(covers);
-                if self.log.snapshot == self.log.head {
-                    self.log.bytes_since_snapshot = 0;
-                } else {
-                    // What came during the compaction is counted by entries alone until the next one.
-                    self.log.bytes_since_snapshot /= 2;
-                }
-            }
-            Err(CompactFailure::Store(StoreError::Quarantined(reason))) => self.set_aside(reason),
-            Err(CompactFailure::Differs(_) | CompactFailure::Store(_)) => {
-                self.log.not_before = self.log.head.0 + COMPACT_RETRY_ENTRIES;
-            }
-        }
-    }
-
     /// The document must not be served: everyone is sent away, the store keeps what there is.
     fn set_aside(&mut self, reason: String) {
         for &peer in self.peers.keys() {
@@ -411,7 +403,10 @@ impl Room {
     }
 
     fn close_if_idle(&mut self, now: Now) {
-        let busy = !self.peers.is_empty() || !self.edits.is_idle() || self.log.compacting;
+        let busy = !self.peers.is_empty()
+            || !self.edits.is_idle()
+            || self.log.compacting()
+            || self.log.is_reading();
         if busy {
             self.idle_since = None;
             return;
@@ -420,16 +415,19 @@ impl Room {
         if now.mono < since + IDLE_CLOSE {
             return;
         }
-        let entries = self.log.head.0 - self.log.snapshot.0;
-        if entries >= COMPACT_ON_CLOSE_ENTRIES && self.log.head.0 >= self.log.not_before {
-            self.compact();
-        } else {
+        if !self.compact_on_close() {
             self.end();
         }
     }
 
     fn plan_wake(&mut self, now: Now) {
-        if matches!(self.phase, Phase::Ended | Phase::Opening(_)) {
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        if matches!(self.phase, Phase::Opening(_)) {
+            if let Some(next) = self.log.read_again_at() {
+                self.wake(next.max(now.mono));
+            }
             return;
         }
         let mut next = self.next_sweep;
@@ -437,15 +435,34 @@ impl Room {
             self.edits.wake_at(self.told_storage),
             self.show.wake_at(self.presence.has_changes()),
             self.idle_since.map(|since| since + IDLE_CLOSE),
+            self.log.read_again_at(),
+            self.presence_wake(),
         ];
         let asks = self.next_ask();
         for wish in wishes.into_iter().flatten().chain(asks) {
             next = next.min(wish);
         }
-        let next = next.max(now.mono);
-        if self.wake_at != Some(next) {
-            self.wake_at = Some(next);
-            self.effects.push(Effect::WakeAt(next));
+        self.wake(next.max(now.mono));
+    }
+
+    fn wake(&mut self, at: Millis) {
+        if self.wake_at != Some(at) {
+            self.wake_at = Some(at);
+            self.effects.push(Effect::WakeAt(at));
+        }
+    }
+
+    /// R9. What is in memory may be all that is left of what a failover loses, so the room itself stays.
+    fn out_of_touch(&mut self) {
+        for &peer in self.peers.keys() {
+            self.effects.push(Effect::Close(
+                peer,
+                CloseCode::STORAGE_AWAY,
+                "the server has lost touch with its storage",
+            ));
+        }
+        if self.is_loaded() {
+            self.look();
         }
     }
 }

@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A server that is told nothing for so long has lost something.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// However slowly it arrives: what has not come after this is missing.
+const LAST_CALL: Duration = Duration::from_secs(30);
+
 /// A client that was sent away with "too many at once" comes back after this.
 const COME_BACK: Duration = Duration::from_millis(200);
 
@@ -181,7 +184,7 @@ impl Crowd {
     }
 
     fn pause(&self) -> u64 {
-        Duration::from_secs_f64(1.0 / self.cast.rate).as_nanos() as u64
+        (1e9 / self.cast.rate) as u64
     }
 
     /// Nobody types any more.
@@ -203,12 +206,13 @@ impl Crowd {
         self.tally.close(now, machine::cpu_of(pid)?)
     }
 
-    /// Waits until everybody has everything; how that went.
+    /// Waits until everybody has everything, or nothing has arrived for so long; how that went.
     pub fn settle(&mut self, patience: Duration) -> Outcome<Figures> {
         let mut before = None;
+        let since = now();
         loop {
             let at = self.tally.delivered_ever;
-            if before == Some(at) {
+            if before == Some(at) || since.elapsed() > LAST_CALL {
                 break;
             }
             before = Some(at);
@@ -455,6 +459,7 @@ impl Crowd {
         if let Some(kept) = &mut client.kept {
             kept.push(update.into());
         }
+        self.tally.update(now);
         let spans = self.memo.spans(update)?;
         for span in spans.iter() {
             if span.room != client.room {

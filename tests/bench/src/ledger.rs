@@ -7,7 +7,7 @@ use crate::Outcome;
 use crate::edits::seat_of;
 use commonplace_protocol::ids::Clock;
 use commonplace_protocol::update::parse_own;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::rc::Rc;
 
 /// Frames remembered in one generation. Everybody in a room gets a frame within one or two of them.

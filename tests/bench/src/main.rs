@@ -1,47 +1,54 @@
-//! `commonplace-bench`: what does an edit cost, here and elsewhere?
+//! `commonplace-bench`: does the rows that are asked for, prints them, and writes down a whole run.
 
-use commonplace_bench::Outcome;
-use commonplace_bench::crowd::{Cast, Crowd};
-use commonplace_bench::machine::{Cores, pin, raise_file_limit};
-use commonplace_bench::server::{Kind, Server};
-use std::time::Duration;
+use commonplace_bench::machine::{Cores, describe, pin, raise_file_limit};
+use commonplace_bench::rows::{Bench, WORKS, run};
+use commonplace_bench::{Outcome, profile, relay, report};
+use std::env;
 
 fn main() -> Outcome<()> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [first, address] = words.as_slice()
+        && first == "relay"
+    {
+        return relay::serve(address.parse()?);
+    }
     let cores = Cores::choose()?;
     pin(cores.load)?;
     raise_file_limit()?;
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let work = args.first().map_or("group", String::as_str);
-    let kind = match args.get(1).map(String::as_str) {
-        Some("hocuspocus") => Kind::Hocuspocus,
-        Some("yws") => Kind::YWebsocket,
-        Some("ours-yws") => Kind::CommonplaceYWebsocket,
-        _ => Kind::Commonplace,
-    };
-    let (rooms, clients, writers, rate, cursors) = match work {
-        "small" => (1, 50, 5, 5.0, true),
-        "group" => (1, 100, 20, 10.0, false),
-        "busy" => (1, 200, 40, 10.0, false),
-        "many" => (100, 5, 2, 2.0, true),
-        _ => (1, 1000, 200, 5.0, false),
-    };
-    let cast = Cast { name: work.to_owned(), rooms, clients, writers, rate, cursors, keep: false };
-    let server = Server::start(kind, cores)?;
-    let mut crowd = Crowd::new(&server.endpoint, cast)?;
-    crowd.gather(450)?;
-    crowd.begin_texts()?;
-    crowd.start_typing();
-    crowd.run_for(Duration::from_secs(2))?;
-    crowd.open_window(server.pid)?;
-    crowd.run_for(Duration::from_secs(8))?;
-    crowd.close_window(server.pid)?;
-    crowd.stop_typing();
-    let figures = crowd.settle(Duration::from_secs(5))?;
-    let (busy, load) = figures.busy();
-    println!(
-        "{figures:#?}\n{:.2} µs each; server {busy:.2}, load {load:.2} of a core, {:?}",
-        figures.micros_each(),
-        server.memory()?
-    );
+    if cores.are_one() {
+        eprintln!(
+            "There is only one core: the load takes time from the servers, and latencies mean little."
+        );
+    }
+    let bench = Bench { cores, quick: is_set("QUICK") };
+    if let [first, works @ ..] = words.as_slice()
+        && first == "profile"
+    {
+        for work in works {
+            let words = profile::run(work, bench)?;
+            println!("{work}: {words}");
+            report::write_profile(work, &words)?;
+        }
+        return Ok(());
+    }
+    let is_whole = words.is_empty();
+    let works: Vec<&str> =
+        if is_whole { WORKS.to_vec() } else { words.iter().map(String::as_str).collect() };
+    println!("{}\n", describe());
+    let mut tables = Vec::new();
+    for work in works {
+        eprintln!("{work}");
+        let table = run(work, bench)?;
+        println!("{}", table.markdown());
+        tables.push(table);
+    }
+    if is_whole {
+        let command = if bench.quick { "make bench QUICK=1" } else { "make bench" };
+        report::write(&tables, command)?;
+    }
     Ok(())
+}
+
+fn is_set(name: &str) -> bool {
+    env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
 }

@@ -205,7 +205,7 @@ impl Drop for Server {
 }
 
 /// A port nobody has. Somebody may take it before the server does; then the server says so.
-fn free_address() -> Outcome<SocketAddr> {
+pub fn free_address() -> Outcome<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -1,28 +1,28 @@
 //! How are a room's wishes carried out in virtual time? As its task does, without waiting.
 
-use super::{Append, Link, Seat, World};
-use commonplace::room::event::{Effect, Event, PeerId, Seating, ToPeer};
-use commonplace::store::EntryId;
-use rand::RngExt;
+use super::host::{Append, Seat};
+use super::{Link, World};
+use commonplace::room::event::{Effect, Event, Note, PeerId, Seating, ToPeer};
+use commonplace_protocol::close::CloseCode;
 use std::collections::VecDeque;
 
 impl World {
-    pub(super) fn step(&mut self, event: Event) -> Result<(), String> {
-        let Some(host) = self.host.as_mut().filter(|host| !host.ended) else { return Ok(()) };
+    pub(super) fn step(&mut self, at: usize, event: Event) -> Result<(), String> {
+        let Some(host) = self.hosts[at].as_mut().filter(|host| !host.ended) else { return Ok(()) };
         let effects = host.room.step(self.now, event);
-        self.carry(effects)
+        self.carry(at, effects)
     }
 
     /// Does what the room wants, as the task does.
-    pub(super) fn carry(&mut self, effects: Vec<Effect>) -> Result<(), String> {
+    pub(super) fn carry(&mut self, at: usize, effects: Vec<Effect>) -> Result<(), String> {
         let mut echoes = VecDeque::new();
         let mut todo = VecDeque::from([effects]);
         while let Some(effects) = todo.pop_front() {
             for effect in effects {
-                self.carry_one(effect, &mut echoes)?;
+                self.carry_one(at, effect, &mut echoes)?;
             }
             while let Some(event) = echoes.pop_front() {
-                if let Some(host) = self.host.as_mut().filter(|host| !host.ended) {
+                if let Some(host) = self.hosts[at].as_mut().filter(|host| !host.ended) {
                     let effects = host.room.step(self.now, event);
                     todo.push_back(effects);
                     break;
@@ -35,22 +35,27 @@ impl World {
         Ok(())
     }
 
-    fn carry_one(&mut self, effect: Effect, echoes: &mut VecDeque<Event>) -> Result<(), String> {
-        let Some(host) = &mut self.host else { return Ok(()) };
+    fn carry_one(
+        &mut self,
+        at: usize,
+        effect: Effect,
+        echoes: &mut VecDeque<Event>,
+    ) -> Result<(), String> {
+        let Some(host) = &mut self.hosts[at] else { return Ok(()) };
         match effect {
-            Effect::Read(after) => host.read = Some(after),
-            Effect::Append { number, entry } => {
+            Effect::Read(after) => {
+                if host.read.is_some() {
+                    return Err("two reads at once".to_owned());
+                }
+                host.read = Some(after);
+            }
+            Effect::Append { id, entry, seen } => {
                 if host.append.is_some() {
                     return Err("two appends at once".to_owned());
                 }
-                let id = match host.entry_id {
-                    Some((last, id)) if last == number => id,
-                    _ => EntryId(self.random.random()),
-                };
-                host.entry_id = Some((number, id));
-                host.append = Some(Append { id, entry, written: None });
+                host.append = Some(Append { id, entry, seen, written: None, unanswered: false });
             }
-            Effect::Compact { covers, state } => host.compact = Some((covers, state)),
+            Effect::Compact { up_to, state } => host.compact = Some((up_to, state)),
             Effect::Send(peer, message) => {
                 if let Some(seat) = host.seats.get_mut(&peer) {
                     push(&mut self.links, peer, seat, message, echoes);
@@ -87,31 +92,47 @@ impl World {
                 let client = host.seats.remove(&peer).and_then(|seat| seat.client);
                 echoes.push_back(Event::Leave(peer));
                 match client {
+                    Some(who) if code == CloseCode::STORAGE_AWAY => self.links[who] = None,
                     Some(who) => {
                         return Err(format!(
                             "client {} was closed: {code:?} {reason}",
                             self.clients[who].id
                         ));
                     }
-                    None => self.hostile = None,
+                    None => self.hostile[at] = None,
                 }
             }
-            Effect::WakeAt(at) => host.wake_at = Some(at),
+            Effect::WakeAt(time) => host.wake_at = Some(time),
             Effect::Quarantine(reason) => {
                 return Err(format!("the document was set aside: {reason}"));
             }
+            Effect::Note(Note::Healed { parts, .. }) => {
+                self.tally.healed += 1;
+                self.tally.put_back += parts as u64;
+            }
+            Effect::Note(Note::Reloaded(_)) => self.tally.reloaded += 1,
+            Effect::CloseAll(code, reason) => {
+                return Err(format!("everybody was closed: {code:?} {reason}"));
+            }
+            // Presence has tests of its own.
+            Effect::Say(_) => {}
             Effect::OpenFailed(_) | Effect::Note(_) => {}
             Effect::Finished => host.ended = true,
         }
         Ok(())
     }
 
-    pub(super) fn end_if_finished(&mut self) {
-        if self.host.as_ref().is_some_and(|host| host.ended) {
-            self.host = None;
-            self.hostile = None;
-            self.links.iter_mut().for_each(|link| *link = None);
+    pub(super) fn end_the_finished(&mut self) -> Result<(), String> {
+        for at in 0..self.hosts.len() {
+            if self.hosts[at].as_ref().is_some_and(|host| host.ended) {
+                self.hosts[at] = None;
+                self.forget(at);
+                if self.rewound {
+                    self.check_after_loss()?;
+                }
+            }
         }
+        Ok(())
     }
 }
 

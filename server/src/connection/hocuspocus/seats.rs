@@ -112,7 +112,7 @@ impl Member {
 }
 
 impl Seats {
-    /// Everything that happens to the documents by itself.
+    /// Decisions under way.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ProviderEvent> {
         for index in 0..self.waiting.len() {
             if let Poll::Ready(event) = self.waiting[index].1.as_mut().poll(cx) {
@@ -120,6 +120,11 @@ impl Seats {
                 return Poll::Ready(event);
             }
         }
+        Poll::Pending
+    }
+
+    /// Rooms that have ended.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<ProviderEvent> {
         for member in self.members() {
             if let Some(gone) = &mut member.gone
                 && gone.as_mut().poll(cx).is_ready()

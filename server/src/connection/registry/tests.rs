@@ -3,7 +3,7 @@ use crate::outbox::{OutboxTail, outbox};
 use tokio::time::Instant;
 
 fn open(registry: &Arc<Registry>) -> (Place, OutboxTail) {
-    let (outbox, tail) = outbox();
+    let (outbox, tail) = outbox(None);
     let place = registry.take_place().expect("there is a place");
     place.register(&outbox);
     (place, tail)
@@ -34,7 +34,7 @@ async fn who_comes_late_is_closed_at_once() {
     let registry = Registry::new(1);
     let place = registry.take_place().expect("there is a place");
     registry.close_all().await;
-    let (outbox, tail) = outbox();
+    let (outbox, tail) = outbox(None);
     place.register(&outbox);
     assert!(!tail.is_empty());
 }

@@ -1,20 +1,20 @@
 //! What becomes of an update that a peer sends?
 //!
-//! Gate, record, apply, show, acknowledge. What waits in the room is stored as one entry; one entry is in flight at a time, and what comes
-//! meanwhile forms the next. Every received update is answered exactly once: applied, refused, or covered by the full sync it was asked for.
+//! The gate first; what passes waits for the store. Every received update is answered exactly once: applied, refused, or covered by the full sync
+//! it was asked for.
 
-use super::show::Shown;
+use super::storing::InFlight;
 use super::trouble::{Storage, TROUBLE_AFTER};
 use super::{Question, Room};
 use crate::access::{Principal, Scope};
 use crate::gate::{Admitted, Anyone, Refusal};
 use crate::room::event::{Dialect, Effect, Millis, Note, Now, PeerId, ToPeer};
-use crate::room::record::{Edit, EditPlace, Record};
-use crate::store::{Position, StoreError};
+use crate::room::record::EditPlace;
+use crate::store::EntryId;
 use bytes::Bytes;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::update::Measured;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Bytes that may wait for the store in one room. Beyond, updates stay with their authors, who are asked for everything once there is room.
 pub(super) const MAX_WAITING_BYTES: usize = 24 * 1024 * 1024;
@@ -28,14 +28,8 @@ pub(super) const MAX_ENTRY_UPDATES: usize = 4 * 1024 * 1024;
 /// A document that has grown to this encoded size takes no more: loading and joining it would begin to hurt everyone in it. Bytes.
 const MAX_DOCUMENT: usize = 100 * 1024 * 1024;
 
-/// First wait before an entry is offered to the store again; doubles up to [`MAX_STORE_RETRY`].
-const MIN_STORE_RETRY: Millis = 50;
-
-/// The longest wait: a store that is back is noticed within this time.
-const MAX_STORE_RETRY: Millis = 2_000;
-
 /// y-sweet clients give up a socket that is silent for 3 s after they asked for a status.
-const STATUS_PATIENCE: Millis = 2_000;
+pub(super) const STATUS_PATIENCE: Millis = 2_000;
 
 /// How often a client whose own state has a hole is asked again before it is refused.
 const MAX_OWN_GAPS: u32 = 5;
@@ -53,18 +47,22 @@ pub(super) enum Kind {
 /// Updates between the gate and the store.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
-    waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
+    /// The store has been asked to append and has not answered. What it was asked may have been given up meanwhile.
+    pub(super) calling: bool,
     /// Edits found impossible to apply, to be recorded as such.
-    voids: VecDeque<EditPlace>,
+    pub(super) voids: VecDeque<EditPlace>,
+    /// Makes the ids of entries unlike those of other rooms.
+    nonce: u64,
     entries_made: u64,
-    retry_at: Option<Millis>,
-    failures: u32,
+    pub(super) retry_at: Option<Millis>,
+    pub(super) failures: u32,
     /// What the store said to the entry in flight when it last failed.
-    trouble: Option<Storage>,
+    pub(super) trouble: Option<Storage>,
     /// When a peer that waits for a status must hear something again.
-    status_patience: Option<Millis>,
+    pub(super) status_patience: Option<Millis>,
 }
 
 /// Something that is answered when everything before it is durable.
@@ -80,34 +78,35 @@ pub(super) enum Waiting {
 pub(super) struct Offer {
     pub(super) peer: PeerId,
     /// Who the peer was when it sent this: it may leave before its words are stored.
-    principal: Principal,
+    pub(super) principal: Principal,
     pub(super) update: Bytes,
     /// How many received updates it answers: itself, and those that its full sync covers.
     pub(super) answers: u32,
-    since: Millis,
+    pub(super) since: Millis,
 }
 
 /// One received update that passed the gate.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) offer: Offer,
-    measured: Measured,
+    pub(super) measured: Measured,
     /// Whether it must be stored at all.
     pub(super) news: bool,
     /// Whether its sender must see it come back although it is no news.
-    comes_back: bool,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    number: u64,
-    entry: Bytes,
-    items: Vec<Waiting>,
-    /// When it was first offered.
-    since: Millis,
+    pub(super) comes_back: bool,
 }
 
 impl Edits {
+    pub(super) fn new(nonce: u64) -> Self {
+        Self { nonce, ..Self::default() }
+    }
+
+    /// An id that no other entry has.
+    pub(super) fn next_id(&mut self) -> EntryId {
+        let number = self.entries_made;
+        self.entries_made += 1;
+        EntryId(u128::from(self.nonce) << 64 | u128::from(number))
+    }
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len() + self.in_flight.as_ref().map_or(0, |entry| entry.items.len())
     }
@@ -146,7 +145,7 @@ impl Edits {
         std::mem::take(&mut self.waiting)
     }
 
-    fn push(&mut self, item: Waiting) {
+    pub(super) fn push(&mut self, item: Waiting) {
         if let Waiting::Edit(part) = &item {
             self.waiting_bytes += part.offer.update.len();
         }
@@ -154,7 +153,7 @@ impl Edits {
     }
 
     /// What the next entry answers, within the limit of one entry.
-    fn take_batch(&mut self) -> Vec<Waiting> {
+    pub(super) fn take_batch(&mut self) -> Vec<Waiting> {
         let mut batch = Vec::new();
         let mut size = 0;
         while let Some(item) = self.waiting.front() {
@@ -362,160 +361,9 @@ impl Room {
         }
         self.edits.status_patience.get_or_insert(now.mono + STATUS_PATIENCE);
     }
-
-    /// Offers the store what waits, one entry at a time.
-    pub(super) fn store_waiting(&mut self, now: Now) {
-        self.calm_status_askers(now.mono);
-        if let Some(entry) = &self.edits.in_flight {
-            if self.edits.retry_at.is_some_and(|at| now.mono >= at) {
-                self.edits.retry_at = None;
-                self.effects
-                    .push(Effect::Append { number: entry.number, entry: entry.entry.clone() });
-            }
-            return;
-        }
-        if let Some(place) = self.edits.voids.pop_front() {
-            self.append(now, &Record::Void(place), Vec::new());
-            return;
-        }
-        while !self.edits.waiting.is_empty() {
-            let batch = self.edits.take_batch();
-            let edits: Vec<Edit> = batch.iter().filter_map(stored_edit).collect();
-            if !edits.is_empty() {
-                self.append(now, &Record::Edits { at: now.wall, edits }, batch);
-                return;
-            }
-            // Nothing new in it, and everything before it is durable.
-            self.complete(now, self.log.head, batch);
-        }
-    }
-
-    fn append(&mut self, now: Now, record: &Record, items: Vec<Waiting>) {
-        let entry = record.encode();
-        let number = self.edits.entries_made;
-        self.edits.entries_made += 1;
-        self.effects.push(Effect::Append { number, entry: entry.clone() });
-        self.edits.in_flight = Some(InFlight { number, entry, items, since: now.mono });
-    }
-
-    pub(super) fn stored(&mut self, now: Now, outcome: Result<Position, StoreError>) {
-        match outcome {
-            Ok(position) => {
-                self.edits.failures = 0;
-                self.edits.trouble = None;
-                self.edits.retry_at = None;
-                let Some(entry) = self.edits.in_flight.take() else { return };
-                self.log.head = position;
-                self.log.bytes_since_snapshot += entry.entry.len() as u64;
-                self.complete(now, position, entry.items);
-                self.ask_all_that_wait();
-            }
-            Err(error) if error.is_retryable() => {
-                let wait = (MIN_STORE_RETRY << self.edits.failures.min(10)).min(MAX_STORE_RETRY);
-                self.edits.failures += 1;
-                self.edits.trouble = Some(Storage::of(&error));
-                self.edits.retry_at = Some(now.mono + wait);
-                self.note(Note::StoreAway(error));
-            }
-            Err(error) => self.set_aside(error.to_string()),
-        }
-    }
-
-    /// Everything in `items` is durable: apply it, show it, acknowledge it.
-    fn complete(&mut self, now: Now, position: Position, items: Vec<Waiting>) {
-        let mut index = 0;
-        for item in &items {
-            let Waiting::Edit(part) = item else { continue };
-            if !part.news {
-                continue;
-            }
-            let patience = self.patience;
-            let applied = self.document.apply_within(&part.offer.update, &part.measured, patience);
-            if let Err(broken) = applied {
-                self.rebuild(EditPlace { position, index }, &broken, items);
-                return;
-            }
-            index += 1;
-        }
-        let mut waited = 0;
-        let mut answers: BTreeMap<PeerId, u32> = BTreeMap::new();
-        let mut statuses = Vec::new();
-        for item in items {
-            match item {
-                Waiting::Edit(part) => {
-                    waited = waited.max(now.mono.saturating_sub(part.offer.since));
-                    *answers.entry(part.offer.peer).or_default() += part.offer.answers;
-                    self.show_part(part);
-                }
-                Waiting::Status(peer, status) => statuses.push((peer, status)),
-            }
-        }
-        self.show_edits(now);
-        let count = answers.values().sum();
-        if count > 0 {
-            self.note(Note::Acknowledged { count, waited });
-        }
-        for (peer, count) in answers {
-            self.acknowledge(peer, count);
-        }
-        for (peer, status) in statuses {
-            self.send(peer, ToPeer::SyncStatus(status));
-        }
-    }
-
-    pub(super) fn acknowledge(&mut self, id: PeerId, count: u32) {
-        if count > 0 {
-            self.send(id, ToPeer::Applied(count));
-        }
-    }
-
-    fn show_part(&mut self, part: Part) {
-        let Part { offer: Offer { peer, update, .. }, measured, news, comes_back } = part;
-        let dialect = self.peers.get(&peer).map(|peer| peer.dialect);
-        if news {
-            // A Hocuspocus provider is told by its status; y-websocket clients count an edit as safe when it comes back to them.
-            let not_to = (dialect == Some(Dialect::Hocuspocus)).then_some(peer);
-            self.show.push(Shown { update, measured, not_to });
-        } else if dialect == Some(Dialect::YWebsocket) && comes_back {
-            // Everyone else has it already; its sender still waits to see it come back.
-            self.send(peer, ToPeer::Update(update));
-        }
-    }
-
-    fn calm_status_askers(&mut self, now: Millis) {
-        if self.edits.status_patience.is_none_or(|at| now < at) {
-            return;
-        }
-        let in_flight = self.edits.in_flight.as_ref().map_or(&[][..], |entry| &entry.items);
-        let asking = in_flight.iter().chain(&self.edits.waiting).filter_map(|item| match item {
-            Waiting::Status(peer, _) => Some(*peer),
-            Waiting::Edit(_) => None,
-        });
-        let held =
-            self.peers.iter().filter(|(_, peer)| peer.held_status.is_some()).map(|(&id, _)| id);
-        let mut asking: Vec<PeerId> = asking.chain(held).collect();
-        asking.sort_unstable();
-        asking.dedup();
-        self.edits.status_patience = (!asking.is_empty()).then_some(now + STATUS_PATIENCE);
-        for peer in asking {
-            self.send(peer, ToPeer::KeepAlive);
-        }
-    }
 }
 
-/// The part of an entry that stands for it, if it must be stored at all.
-fn stored_edit(item: &Waiting) -> Option<Edit> {
-    match item {
-        Waiting::Edit(part) if part.news => Some(Edit {
-            principal: part.offer.principal.0.clone(),
-            connection: part.offer.peer.0,
-            update: part.offer.update.clone(),
-        }),
-        Waiting::Edit(_) | Waiting::Status(..) => None,
-    }
-}
-
-fn refusal_name(refusal: &Refusal) -> &'static str {
+pub(super) fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Malformed(_) => "malformed",
         Refusal::Gap => "gap",
@@ -525,7 +373,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
     }
 }
 
-fn describe(refusal: &Refusal) -> String {
+pub(super) fn describe(refusal: &Refusal) -> String {
     match std::error::Error::source(refusal) {
         Some(source) => format!("{refusal}: {source}"),
         None => refusal.to_string(),

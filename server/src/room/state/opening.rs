@@ -1,15 +1,19 @@
-//! How does a document come out of its log: at first, and again after the document engine failed?
+//! How does a document come out of its log: at first, and again when what is in memory cannot go on?
 //!
-//! Readers run the gate in log order, exactly as it was run when the entries were written. An edit the engine cannot apply is passed over and
-//! recorded as void, so that every later reader passes over it too; its sender is refused, and everybody else's words stay.
+//! Readers run the gate in log order. An edit the engine cannot apply is passed over and recorded as void, so that every later reader passes over it
+//! too; its sender is refused, and everybody else's words stay.
+//!
+//! Of a room that is at work nothing is lost when it loads anew: the old document is kept until the new one is complete and has been compared with
+//! it (unless the old one is what is wrong), and what waited to be stored passes the new document's gate.
 
 use super::edits::{Kind, Offer, Part, Waiting};
-use super::{LogPlace, Phase, Room};
+use super::storing::store_retry;
+use super::{Phase, Room};
 use crate::gate::Anyone;
 use crate::room::document::{Broken, Document};
-use crate::room::event::{Effect, Note, Now, PeerId, Seating};
+use crate::room::event::{Effect, Millis, Note, Now, PeerId, Seating};
 use crate::room::record::{EditPlace, Record};
-use crate::store::{Entry, Page, Position, StoreError};
+use crate::store::{Bookmark, Entry, Page, Position, StoreError};
 use commonplace_protocol::close::CloseCode;
 use std::collections::BTreeSet;
 
@@ -24,10 +28,46 @@ pub(super) struct Opening {
     voids: BTreeSet<EditPlace>,
     /// Those found by this load.
     found: Vec<EditPlace>,
-    /// An entry that was durable but not fully applied when the engine failed: its senders wait for an answer.
-    unanswered: Option<(Position, Vec<Waiting>)>,
+    /// What was in flight, and where it stands if it is known to be durable: its senders wait for an answer.
+    unanswered: Option<(Option<Position>, Vec<Waiting>)>,
+    /// The document as it was, to compare with.
+    before: Option<Box<Document>>,
+    /// The log went back in time.
+    rewound: bool,
+    /// A room at work loads anew: it must not end because the store is away.
+    again: bool,
+    /// The page under way was asked for before the load began.
+    page_is_old: bool,
     /// The server is stopping meanwhile.
     stop_after: bool,
+}
+
+/// Why a room at work loads its document anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reload {
+    /// The engine failed on this edit.
+    Engine(EditPlace),
+    /// R5.
+    Void,
+    /// R4.
+    Order,
+    /// R7.
+    Trimmed,
+    /// R6: how that was noticed.
+    Rewound(&'static str),
+}
+
+impl Opening {
+    /// The log went back in time: what was found in it stands elsewhere, or nowhere.
+    fn forget_places(&mut self) {
+        self.rewound = true;
+        self.voids.clear();
+        self.found.clear();
+        self.entries = 0;
+        if let Some((position, _)) = &mut self.unanswered {
+            *position = None;
+        }
+    }
 }
 
 impl Room {
@@ -37,18 +77,34 @@ impl Room {
     }
 
     pub(super) fn read(&mut self, now: Now, page: Result<Page, StoreError>) {
-        let Phase::Opening(opening) = &mut self.phase else { return };
+        let Phase::Opening(opening) = &mut self.phase else { return self.read_on(now, page) };
+        self.log.reading = false;
         let mut opening = std::mem::take(opening);
+        if std::mem::take(&mut opening.page_is_old) {
+            self.read_after(Bookmark::START);
+            self.phase = Phase::Opening(opening);
+            return;
+        }
         let outcome = match page {
             Ok(page) => self.replay(&mut opening, page),
             Err(StoreError::Quarantined(reason)) => return self.set_aside(reason),
             Err(error @ StoreError::Corrupt(_)) => return self.set_aside(error.to_string()),
+            Err(StoreError::Rewound { .. }) => {
+                opening.forget_places();
+                Ok(Progress::FromTheStart)
+            }
+            Err(error) if opening.again => {
+                self.read_later(now.mono, error);
+                self.phase = Phase::Opening(opening);
+                return;
+            }
             Err(error) => return self.open_failed(error),
         };
+        self.log.read_failures = 0;
         match outcome {
             Ok(Progress::Complete) => self.opened(now, opening),
             Ok(Progress::More) => {
-                self.effects.push(Effect::Read(self.log.head));
+                self.read_after(self.log.head);
                 self.phase = Phase::Opening(opening);
             }
             Ok(Progress::FromTheStart) => {
@@ -59,12 +115,28 @@ impl Room {
         }
     }
 
+    /// The store did not answer: asked again in a while.
+    pub(super) fn read_later(&mut self, now: Millis, error: StoreError) {
+        self.log.read_again_at = Some(now + store_retry(self.log.read_failures));
+        self.log.read_failures += 1;
+        self.note(Note::StoreAway(error));
+    }
+
+    pub(super) fn read_after(&mut self, place: Bookmark) {
+        debug_assert!(!self.log.reading, "one read at a time");
+        self.log.reading = true;
+        self.log.read_again_at = None;
+        self.effects.push(Effect::Read(place));
+    }
+
+    pub(super) fn read_from_the_start(&mut self) {
+        self.read_after(Bookmark::START);
+    }
+
     fn replay(&mut self, opening: &mut Opening, mut page: Page) -> Result<Progress, String> {
         if let Some(snapshot) = page.snapshot {
             self.document = Document::restore(&snapshot.bytes).map_err(|Broken(reason)| reason)?;
-            self.log.head = snapshot.covers;
-            self.log.snapshot = snapshot.covers;
-            self.log.bytes_since_snapshot = 0;
+            self.log.begin_from(Bookmark { position: snapshot.covers, id: snapshot.last });
         }
         // A void follows what it speaks of. The last entry of a page waits for the next page, so that its void is seen first.
         if page.more && page.entries.len() > 1 {
@@ -81,10 +153,10 @@ impl Room {
             records.push(record);
         }
         for (entry, record) in page.entries.iter().zip(records) {
-            if entry.position != self.log.head.next() {
+            if entry.position != self.log.head.position.next() {
                 return Err(format!(
                     "entry {} follows entry {}",
-                    entry.position.0, self.log.head.0
+                    entry.position.0, self.log.head.position.0
                 ));
             }
             if let Some(place) = self.replay_entry(opening, entry, record) {
@@ -96,8 +168,8 @@ impl Room {
                 return Ok(Progress::FromTheStart);
             }
             opening.entries += 1;
-            self.log.head = entry.position;
-            self.log.bytes_since_snapshot += entry.bytes.len() as u64;
+            let at = Bookmark { position: entry.position, id: entry.id };
+            self.log.advance(at, entry.bytes.len(), true, self.document.size_hint());
         }
         Ok(if page.more { Progress::More } else { Progress::Complete })
     }
@@ -129,30 +201,32 @@ impl Room {
 
     fn start_over(&mut self) {
         self.document = Document::new();
-        self.log = LogPlace {
-            compacting: self.log.compacting,
-            not_before: self.log.not_before,
-            ..LogPlace::default()
-        };
-        self.effects.push(Effect::Read(Position::START));
+        self.log.start_over();
+        self.read_from_the_start();
     }
 
     fn opened(&mut self, now: Now, opening: Opening) {
         self.phase = if opening.stop_after { Phase::Stopping } else { Phase::Open };
         self.note(Note::Opened { entries: opening.entries });
         self.edits.record_voids(opening.found);
-        if let Some((position, items)) = opening.unanswered {
-            self.answer_after_rebuild(now, &opening.voids, position, items);
-        }
         self.show.told = self.document.state_vector().clone();
         self.show.told_before = self.document.state_vector().clone();
         // What waited was admitted by a gate that is gone: it passes the new one, or its author is asked again.
-        for item in self.edits.take_waiting() {
-            match item {
-                Waiting::Edit(part) => self.take_in(now.mono, part.offer, Kind::Edit),
-                Waiting::Status(peer, status) => self.status(now, peer, status),
-            }
+        let waiting = self.edits.take_waiting();
+        // What the log lost comes first: the rest may build on it.
+        if let Some(before) = opening.before {
+            self.put_back(now.mono, *before, opening.rewound);
         }
+        if opening.rewound {
+            self.ask_everyone();
+        }
+        if let Some((position, items)) = opening.unanswered {
+            self.answer_again(now, &opening.voids, position, items);
+        }
+        for item in waiting {
+            self.take_in_again(now, item);
+        }
+        self.log.voids = opening.voids;
         let ready: Vec<PeerId> = self
             .peers
             .iter()
@@ -165,59 +239,115 @@ impl Room {
         self.ask_all_that_wait();
     }
 
-    fn answer_after_rebuild(
+    fn answer_again(
         &mut self,
         now: Now,
         voids: &BTreeSet<EditPlace>,
-        position: Position,
+        position: Option<Position>,
         items: Vec<Waiting>,
     ) {
         let mut index = 0;
         for item in items {
-            match item {
-                Waiting::Edit(Part {
-                    offer: Offer { peer, update, answers, .. }, news, ..
-                }) => {
-                    let is_void = news && voids.contains(&EditPlace { position, index });
-                    index += usize::from(news);
-                    if is_void {
-                        let detail = "the document engine cannot apply it".to_owned();
-                        self.refuse(peer, answers, "engine", detail);
-                    } else if self.document.knows(&update) {
-                        self.acknowledge(peer, answers);
-                    } else {
-                        self.owe(peer, answers);
-                    }
+            if let (Waiting::Edit(Part { offer, news: true, .. }), Some(position)) =
+                (&item, position)
+            {
+                let place = EditPlace { position, index };
+                index += 1;
+                if voids.contains(&place) {
+                    let Offer { peer, answers, .. } = *offer;
+                    let detail = "the document engine cannot apply it".to_owned();
+                    self.refuse(peer, answers, "engine", detail);
+                    continue;
                 }
-                Waiting::Status(peer, status) => self.status(now, peer, status),
             }
+            self.take_in_again(now, item);
         }
     }
 
-    /// The engine failed on a stored edit: throw the document away and load it anew without that edit.
-    pub(super) fn rebuild(&mut self, place: EditPlace, broken: &Broken, items: Vec<Waiting>) {
+    /// What the new document has is acknowledged in its turn; what it lacks is stored.
+    fn take_in_again(&mut self, now: Now, item: Waiting) {
+        match item {
+            Waiting::Edit(part) => self.take_in(now.mono, part.offer, Kind::Edit),
+            Waiting::Status(peer, status) => self.status(now, peer, status),
+        }
+    }
+
+    /// The engine failed on a stored edit: throw the document away and load it anew without that edit. `items` are those of its entry, if that is
+    /// one's own.
+    pub(super) fn reload_without(
+        &mut self,
+        place: EditPlace,
+        broken: &Broken,
+        items: Option<Vec<Waiting>>,
+    ) {
         self.note(Note::Rebuilt(broken.0.clone()));
+        self.load_anew(Reload::Engine(place), items.map(|items| (Some(place.position), items)));
+    }
+
+    /// What is in memory cannot go on from where it is.
+    pub(super) fn reload(&mut self, why: Reload) {
+        self.note(match why {
+            Reload::Engine(_) => Note::Rebuilt("the document engine failed".to_owned()),
+            Reload::Void => Note::Reloaded("an edit it has was found impossible elsewhere"),
+            Reload::Order => Note::Reloaded("its peers' edits contradict those of others"),
+            Reload::Trimmed => Note::Reloaded("the entries that come next were trimmed away"),
+            Reload::Rewound(how) => Note::Rewound(how),
+        });
+        self.load_anew(why, None);
+    }
+
+    fn load_anew(&mut self, why: Reload, unanswered: Option<(Option<Position>, Vec<Waiting>)>) {
         let mut opening = Opening {
-            unanswered: Some((place.position, items)),
+            unanswered,
+            again: true,
+            rewound: matches!(why, Reload::Rewound(_)),
+            page_is_old: self.log.reading,
             stop_after: matches!(self.phase, Phase::Stopping),
             ..Opening::default()
         };
-        opening.voids.insert(place);
-        opening.found.push(place);
-        self.phase = Phase::Opening(opening);
+        let in_flight = self.edits.in_flight.take();
+        self.edits.retry_at = None;
+        self.edits.failures = 0;
+        self.edits.trouble = None;
+        // Voids that are not on record yet are still to be passed over. Of a log that went back in time no place is known.
+        let voids = std::mem::take(&mut self.edits.voids);
+        if !opening.rewound {
+            opening.found.extend(voids);
+            opening.found.extend(in_flight.as_ref().and_then(|entry| entry.void));
+            if let Reload::Engine(place) = why {
+                opening.found.push(place);
+            }
+            opening.voids.extend(&opening.found);
+        }
+        if let Some(entry) = in_flight {
+            debug_assert!(
+                opening.unanswered.is_none(),
+                "an entry whose turn it is is not in flight"
+            );
+            opening.unanswered = Some((entry.written, entry.items));
+        }
+        // What the engine failed on cannot be read any more; what holds a void edit would put it back.
+        if !matches!(why, Reload::Engine(_) | Reload::Void) {
+            opening.before = Some(Box::new(std::mem::take(&mut self.document)));
+        }
         self.show.clear();
         let told = self.show.told.clone();
         for (&id, peer) in &mut self.peers {
             peer.interrupt(&told);
             self.effects.push(Effect::Seat(id, Seating::Behind));
         }
-        self.start_over();
+        self.document = Document::new();
+        self.log.start_over();
+        if !opening.page_is_old {
+            self.read_from_the_start();
+        }
+        self.phase = Phase::Opening(opening);
     }
 
     pub(super) fn stop(&mut self) {
         match &mut self.phase {
             Phase::Open => self.phase = Phase::Stopping,
-            Phase::Opening(opening) if opening.unanswered.is_some() => opening.stop_after = true,
+            Phase::Opening(opening) if opening.again => opening.stop_after = true,
             Phase::Opening(_) => self.end(),
             Phase::Stopping | Phase::Ended => {}
         }

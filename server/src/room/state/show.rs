@@ -54,6 +54,14 @@ impl Show {
         self.waiting.clear();
     }
 
+    pub(super) const fn presence_due(&self) -> Millis {
+        self.presence_pace.due()
+    }
+
+    pub(super) fn presence_sent(&mut self, now: Millis, peers: usize) {
+        self.presence_pace.sent(now, peers);
+    }
+
     pub(super) fn wake_at(&self, presence_waits: bool) -> Option<Millis> {
         let edits = (!self.waiting.is_empty()).then(|| self.pace.due());
         let presence = presence_waits.then(|| self.presence_pace.due());
@@ -81,18 +89,6 @@ impl Room {
         }
         let live = self.live_peers();
         self.show.pace.sent(now.mono, live);
-    }
-
-    pub(super) fn show_presence(&mut self, now: Now) {
-        if !self.presence.has_changes() || now.mono < self.show.presence_pace.due() {
-            return;
-        }
-        let shown = self.presence.take_changes();
-        for message in shown.messages {
-            self.effects
-                .push(Effect::Broadcast(shown.only_from, ToPeer::Awareness(message.into())));
-        }
-        self.show.presence_pace.sent(now.mono, self.peers.len());
     }
 
     fn live_peers(&self) -> usize {

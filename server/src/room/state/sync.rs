@@ -143,6 +143,7 @@ impl Room {
             ToPeer::Applied(count) => unsent.applied += count,
             ToPeer::Refused => unsent.refused += 1,
             ToPeer::SyncStatus(status) => unsent.status = Some(status),
+            ToPeer::Scope(scope) => unsent.scope = Some(scope),
             ToPeer::SyncStep1(_) => {
                 let unasked = peer.questions.pop_back();
                 peer.to_ask = match (peer.to_ask, unasked) {
@@ -192,6 +193,9 @@ impl Room {
         peer.seating = Seating::Arriving;
         self.effects.push(Effect::Seat(id, Seating::Arriving));
         self.tell_who_is_here(id);
+        if let Some(scope) = unsent.scope {
+            self.send(id, ToPeer::Scope(scope));
+        }
         if let Some(had) = unsent.had {
             self.begin_transfer(id, had);
         }
@@ -256,6 +260,6 @@ impl Room {
 }
 
 /// A y-websocket reader has no way to hear that its answer was not stored, so it is not asked; a Hocuspocus reader counts on the question.
-fn wants_question(peer: &Peer) -> bool {
+pub(super) fn wants_question(peer: &Peer) -> bool {
     peer.scope == Scope::ReadWrite || peer.dialect == Dialect::Hocuspocus
 }

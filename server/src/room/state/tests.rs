@@ -1,16 +1,20 @@
 //! Scripts for one room: what comes in, what must go out. The log is a vector, the clock a number.
 
+mod others;
 mod told;
 mod trouble;
 
 use super::*;
 use crate::room::record::{Edit, EditPlace, Record};
-use crate::store::{Entry, Page, Snapshot};
+use crate::store::{Entry, Page, Position, Snapshot, StoreError};
 use std::sync::Arc;
 use yrs::{Doc, GetString, Options, ReadTxn, Text, Transact};
 
 const A: PeerId = PeerId(1);
 const B: PeerId = PeerId(2);
+
+/// Makes the ids of the room's entries.
+const NONCE: u64 = 9;
 
 /// A client's document.
 struct Client(Doc);
@@ -74,8 +78,8 @@ impl Script {
     }
 
     fn open_with(page: Page) -> Self {
-        let (room, effects) = Room::new();
-        assert_eq!(effects, [Effect::Read(Position::START)]);
+        let (room, effects) = Room::new(NONCE);
+        assert_eq!(effects, [Effect::Read(Bookmark::START)]);
         let mut script = Self {
             room,
             now: Now { mono: 1_000, wall: 0 },
@@ -487,7 +491,7 @@ fn a_log_that_cannot_be_read_is_set_aside_and_not_guessed_at() {
 
 #[test]
 fn a_store_that_is_away_when_a_document_opens_fails_the_opening_and_not_the_document() {
-    let (mut room, _) = Room::new();
+    let (mut room, _) = Room::new(NONCE);
     let effects = room.step(Now::default(), Event::Read(Err(StoreError::Away("gone".to_owned()))));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::OpenFailed(_))));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Quarantine(_))));
@@ -513,7 +517,7 @@ fn an_edit_the_engine_cannot_apply_is_voided_refused_and_everyone_else_goes_on()
     script.out.clear();
     script.stored();
     assert!(script.has(|effect| matches!(effect, Effect::Note(Note::Rebuilt(_)))));
-    assert!(script.has(|effect| *effect == Effect::Read(Position::START)));
+    assert!(script.has(|effect| *effect == Effect::Read(Bookmark::START)));
     assert!(!script.has(|effect| matches!(effect, Effect::Send(_, ToPeer::Applied(_)))));
     // What comes meanwhile is not lost: its author is asked for it.
     let best = client.type_text("best ");

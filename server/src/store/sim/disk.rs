@@ -211,6 +211,8 @@ impl SimDisk {
     pub fn rewind_now(&mut self, log: &LogName, to: Position) {
         self.cache.retain(|write| write.log != *log);
         let Some(found) = self.visible.get_mut(log) else { return };
+        // What was trimmed is not brought back: the oldest snapshot stands for it.
+        let to = to.max(Position(found.trimmed));
         let keep = usize::try_from(to.0.saturating_sub(found.trimmed)).unwrap_or(usize::MAX);
         found.entries.truncate(keep);
         found.snapshots.retain(|kept| kept.covers <= to);

@@ -22,6 +22,8 @@ pub struct Tally {
     bytes: u64,
     /// Frames that came about who is here.
     presence: u64,
+    /// Frames that came with edits.
+    updates: u64,
     /// Edits that came to somebody else than their author, while it was counted.
     delivered: u64,
     /// The same since the crowd came.
@@ -45,6 +47,7 @@ impl Default for Tally {
             frames: 0,
             bytes: 0,
             presence: 0,
+            updates: 0,
             delivered: 0,
             delivered_ever: 0,
             server: Duration::ZERO,
@@ -71,6 +74,11 @@ impl Tally {
             self.frames += 1;
             self.bytes += len as u64;
         }
+    }
+
+    /// It held edits.
+    pub(super) fn update(&mut self, now: u64) {
+        self.updates += u64::from(self.is_open(now));
     }
 
     /// It was about who is here.
@@ -134,6 +142,7 @@ impl Tally {
             frames: self.frames,
             bytes: self.bytes,
             presence: self.presence,
+            updates: self.updates,
             server_cpu: self.server,
             load_cpu: self.load,
             latest_ms: self.latest as f64 / 1e6,
@@ -165,6 +174,8 @@ pub struct Figures {
     pub bytes: u64,
     /// Frames about who is here.
     pub presence: u64,
+    /// Frames with edits.
+    pub updates: u64,
     /// What the server spent.
     pub server_cpu: Duration,
     /// What the load spent.

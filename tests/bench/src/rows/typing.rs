@@ -1,0 +1,185 @@
+//! What does an edit cost while people type?
+
+use super::{Bench, each, load_warning, of};
+use crate::Outcome;
+use crate::crowd::{Cast, Crowd, Figures};
+use crate::machine::Memory;
+use crate::report::{Table, count, number};
+use crate::server::{Kind, Server};
+use std::time::Duration;
+
+/// Clients that come in a second: fewer than our server lets in, so that nobody has to come twice.
+const ARRIVALS: u32 = 450;
+
+/// Before it counts: buffers and code warm up. Seconds.
+const WARM_UP: u64 = 2;
+
+/// While it counts. Seconds.
+const WINDOW: u64 = 8;
+
+/// The same in a quick run.
+const QUICK_WINDOW: u64 = 3;
+
+/// How long nothing may arrive before what is missing is called missing.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Those that fall behind for good in a plenary: what they are spared is told.
+const NOT_IN_PLENARY: [Kind; 2] = [Kind::YWebsocket, Kind::YSweet];
+
+/// One of the rows in which people type, and what it is called.
+#[must_use]
+pub fn cast(work: &str) -> Option<(Cast, &'static str)> {
+    let (rooms, clients, writers, rate, cursors, title) = match work {
+        "small" => {
+            (1, 50, 5, 5.0, true, "50 clients, 5 writers × 5 edits/s, a cursor with each edit")
+        }
+        "group" => (1, 100, 20, 10.0, false, "100 clients, 20 writers × 10 edits/s"),
+        "busy" => (1, 200, 40, 10.0, false, "200 clients, 40 writers × 10 edits/s"),
+        "many" => (
+            100,
+            5,
+            2,
+            2.0,
+            true,
+            "100 documents × 5 clients, 2 writers × 2 edits/s each, a cursor with each edit",
+        ),
+        "plenary" => (
+            1,
+            1000,
+            200,
+            5.0,
+            false,
+            "1,000 clients, 200 writers × 5 edits/s: a million deliveries a second",
+        ),
+        _ => return None,
+    };
+    Some((
+        Cast { name: work.to_owned(), rooms, clients, writers, rate, cursors, keep: false },
+        title,
+    ))
+}
+
+/// What a server did, and what it held while it did.
+#[derive(Clone, Debug)]
+struct Run {
+    /// What was counted.
+    figures: Figures,
+    /// The server's memory at the end.
+    memory: Memory,
+}
+
+pub(super) fn run(work: &str, bench: Bench) -> Outcome<Table> {
+    let (cast, title) = cast(work).ok_or_else(|| format!("there is no row {work}"))?;
+    let columns = [
+        "µs CPU / delivery",
+        "× hocuspocus",
+        "p50 ms",
+        "p99 ms",
+        "missing",
+        "twice",
+        "deliveries/s",
+        "edits / frame",
+        "core",
+        "load",
+        "MiB",
+    ];
+    let mut table = Table::new(&format!("{work}: {title}"), &columns);
+    let kinds = [
+        Kind::Hocuspocus,
+        Kind::Commonplace,
+        Kind::CommonplaceYWebsocket,
+        Kind::YWebsocket,
+        Kind::YSweet,
+        Kind::Relay,
+    ];
+    let spared = |kind: &Kind| work == "plenary" && NOT_IN_PLENARY.contains(kind);
+    let kinds: Vec<Kind> = kinds.into_iter().filter(|kind| !spared(kind)).collect();
+    let window = Duration::from_secs(if bench.quick { QUICK_WINDOW } else { WINDOW });
+    let measured = each(&mut table, &kinds, |kind| {
+        let server = Server::start(kind, bench.cores)?;
+        measure(&server, cast.clone(), window)
+    });
+    let base = of(&measured, Kind::Hocuspocus).map(|run| run.figures.micros_each());
+    for (kind, Run { figures, memory }) in &measured {
+        let each = figures.micros_each();
+        table.add(
+            *kind,
+            vec![
+                number(each),
+                base.map_or("–".to_owned(), |base| number(each / base)),
+                number(figures.p50_ms),
+                number(figures.p99_ms),
+                count(figures.missing),
+                count(figures.duplicated),
+                count((figures.delivered as f64 / figures.seconds) as u64),
+                number(figures.delivered as f64 / figures.updates.max(1) as f64),
+                number(figures.busy().0),
+                number(figures.busy().1),
+                count(memory.peak / 1024 / 1024),
+            ],
+        );
+        if let Some(why) = &figures.why {
+            table.remark(format!(
+                "{}: {} clients were lost on the way ({why}).",
+                kind.name(),
+                figures.ended
+            ));
+        }
+        if let Some(warning) = load_warning(*kind, figures) {
+            table.remark(warning);
+        }
+    }
+    verdict(&mut table, &measured);
+    if work == "plenary" {
+        table.remark("y-websocket and y-sweet are left out: they cannot keep up with a million deliveries a second.".to_owned());
+    }
+    Ok(table)
+}
+
+/// A server, and people who type.
+fn measure(server: &Server, cast: Cast, window: Duration) -> Outcome<Run> {
+    let mut crowd = Crowd::new(&server.endpoint, cast)?;
+    crowd.gather(ARRIVALS)?;
+    crowd.begin_texts()?;
+    crowd.start_typing();
+    crowd.run_for(Duration::from_secs(WARM_UP))?;
+    crowd.open_window(server.pid)?;
+    crowd.run_for(window)?;
+    crowd.close_window(server.pid)?;
+    crowd.stop_typing();
+    let memory = server.memory()?;
+    Ok(Run { figures: crowd.settle(SETTLE)?, memory })
+}
+
+/// The target: every edit exactly once, for less than any other server that manages that.
+fn verdict(table: &mut Table, measured: &[(Kind, Run)]) {
+    let is_whole =
+        |figures: &Figures| figures.missing + figures.duplicated == 0 && figures.ended == 0;
+    let cheapest = measured
+        .iter()
+        .filter(|(kind, run)| {
+            matches!(kind, Kind::Hocuspocus | Kind::YWebsocket | Kind::YSweet)
+                && is_whole(&run.figures)
+        })
+        .min_by(|a, b| a.1.figures.micros_each().total_cmp(&b.1.figures.micros_each()));
+    for ours in [Kind::Commonplace, Kind::CommonplaceYWebsocket] {
+        let Some(Run { figures, .. }) = of(measured, ours) else { continue };
+        let name = ours.name();
+        if !is_whole(figures) {
+            table.remark(format!(
+                "{name} MISSED its target: {} edits are missing, {} came twice, {} clients were lost.",
+                figures.missing, figures.duplicated, figures.ended
+            ));
+        }
+        let Some((kind, best)) = cheapest else { continue };
+        let ratio = figures.micros_each() / best.figures.micros_each();
+        table.remark(if ratio < 1.0 {
+            format!(
+                "{name} met its target: {ratio:.2} of the CPU of the cheapest other server, {}.",
+                kind.name()
+            )
+        } else {
+            format!("{name} MISSED its target: {ratio:.2} times the CPU of {}.", kind.name())
+        });
+    }
+}
