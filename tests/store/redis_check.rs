@@ -132,13 +132,13 @@ async fn a_promise_that_is_not_kept_any_more_stops_the_saving() {
     let guard = Guard { target: here(&options.prefix), durability: Durability::Fsync };
     let store = RedisStore::open_guarded(options, Some(guard)).await.unwrap();
     put(&*store, &name("a"), "1").await;
-    for is_connection_lost in [true, false] {
+    for is_connection_lost in [false, true] {
         let _: redis::Value = server.ask(&["CONFIG", "SET", "appendfsync", "everysec"]);
         if is_connection_lost {
             let _: redis::Value =
                 server.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         }
-        // Without a lost connection it is noticed by the pulse.
+        // Without a lost connection the pulse notices: it asks again now and then.
         let words = loop {
             match store.append(&name("a"), None, fresh(), "x".into()).await {
                 Err(StoreError::Away(words)) if words.contains("appendfsync always") => {

@@ -64,14 +64,22 @@ impl Home {
     }
 
     fn serve(&self, options: &[&str]) -> Vec<String> {
-        let data = self.path("marks");
+        self.serve_in("marks", options)
+    }
+
+    fn serve_in(&self, folder: &str, options: &[&str]) -> Vec<String> {
+        let data = self.path(folder);
         let start = ["serve", "--open", "--listen", "127.0.0.1:0", "--data", &data];
         start.iter().chain(options).map(|&word| word.to_owned()).collect()
     }
 
     /// A running server.
-    fn start(&self, options: &[&str]) -> Server {
-        let arguments = self.serve(options);
+    fn start(&self) -> Server {
+        self.start_in("marks")
+    }
+
+    fn start_in(&self, folder: &str) -> Server {
+        let arguments = self.serve_in(folder, &[]);
         Server::from(self.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
@@ -125,7 +133,7 @@ fn memory_is_only_when_asked_for_and_said_loudly() {
 #[test]
 fn what_was_written_on_redis_can_be_looked_after_while_it_serves() {
     let home = Home::new(&SAFE);
-    let server = home.start(&[]);
+    let server = home.start();
     assert!(server.line.contains("redis://commonplace@127.0.0.1"), "{}", server.line);
     assert!(server.line.contains("saved means fsync") && !server.line.contains(PASSWORD));
     assert!(server.get("/readyz").contains("\"durability\":\"fsync\""));
@@ -144,8 +152,7 @@ fn what_was_written_on_redis_can_be_looked_after_while_it_serves() {
 
     // One folder of marks serves one server; another one is welcome.
     assert!(home.start_refused(&[]).contains("in use"));
-    let marks = home.path("other marks");
-    let second = home.start(&["--data", &marks]);
+    let second = home.start_in("other marks");
     assert!(second.get("/readyz").contains("\"ready\":true"));
     second.signal(Signal::TERM);
     assert_eq!(second.exit_code(), Some(0));
@@ -185,7 +192,7 @@ fn everything_moves_from_a_folder_to_redis_and_back() {
     assert!(told.contains("holds 1 log with 1 record, and 0 blobs"), "{told}");
     let told = home.refused(74, &["copy", "--from", &data, "--to", "redis://"]);
     assert!(told.contains("goes only where nothing is"), "{told}");
-    let server = home.start(&[]);
+    let server = home.start();
     // The same client's same edit comes back to it: the document is there.
     write_something(&server, "some/note");
     server.signal(Signal::TERM);
@@ -218,7 +225,7 @@ fn nobody_serves_from_half_a_copy() {
     let told = home.start_refused(&[]);
     assert!(told.contains("holds only a part of what is in ./somewhere"), "{told}");
     redis::cmd("FLUSHALL").exec(&mut connection).expect("done");
-    let server = home.start(&[]);
+    let server = home.start();
     server.signal(Signal::TERM);
     assert_eq!(server.exit_code(), Some(0));
 }

@@ -225,7 +225,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Refuses a connection to a Redis that does not keep the promise.
+    /// Refuses a connection to a Redis that does not keep the promise. That is the same as one that is no primary any more: all connections are made
+    /// anew, and looked at, until it is fit again.
     pub(super) async fn admit<C: ConnectionLike + Send>(
         &self,
         connection: &mut C,
@@ -235,7 +236,7 @@ impl Guard {
             Err(error) => return Err(Trouble::of_connecting(&error)),
         };
         let judged = facts.and_then(|facts| judge(&facts, &self.target, Some(self.durability)));
-        judged.map(drop).map_err(|unfit| Trouble::Refused(unfit.to_string()))
+        judged.map(drop).map_err(|unfit| Trouble::NotPrimary(unfit.to_string()))
     }
 }
 

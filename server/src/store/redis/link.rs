@@ -39,7 +39,7 @@ const MAX_PAUSE: Duration = Duration::from_millis(1000);
 const PULSE: Duration = Duration::from_secs(1);
 
 /// Every so many questions of the pulse, Redis is asked as well whether it still keeps what is promised: settings can be changed while it runs.
-const ADMIT_EVERY: u64 = 10;
+const ADMIT_EVERY: u64 = 5;
 
 /// How long the pulse waits for its answer.
 const PULSE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -116,7 +116,7 @@ impl Line {
                 state.pause = next_pause(state.pause);
                 state.not_before = Instant::now() + jittered(state.pause);
                 state.failed_at = self.0.touched.now();
-                if let Trouble::Refused(why) = &trouble {
+                if let Trouble::Refused(why) | Trouble::NotPrimary(why) = &trouble {
                     state.why.clone_from(why);
                 }
                 Err(trouble)
@@ -389,10 +389,6 @@ impl Link {
             let mut outcome = self.beat().await;
             if outcome.is_ok() && beat.is_multiple_of(ADMIT_EVERY) {
                 outcome = self.pulse.admit_again().await;
-                if outcome.is_err() {
-                    // None of the connections is good any more: the next ones are looked at before they are used.
-                    self.renew().await;
-                }
             }
             if matches!(outcome, Err(Trouble::NotPrimary(_))) {
                 self.renew().await;

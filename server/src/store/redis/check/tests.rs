@@ -201,3 +201,10 @@ fn a_promise_says_what_it_is_worth() {
     assert!(notes("", Some(Durability::Memory)).starts_with("NOTHING IS SAVED"));
     assert!(notes("slave0: aof_last_write_status:err", None).contains("last write to disk failed"));
 }
+
+#[test]
+fn the_manual_has_the_same_user() {
+    let manual = include_str!("../../../../../README.md");
+    let line = user_line("commonplace").replace("ACL SETUSER", "user");
+    assert!(manual.contains(&line), "{line} is not in the README");
+}
