@@ -3,7 +3,7 @@
 //! Each instance is a process of its own with a folder of its own. People know all of them, as behind a load balancer: whoever loses an
 //! instance goes to the next one, with everything that was not saved, as the published clients do.
 
-use crate::fleet::{Saves, fresh, hear_until, sync};
+use crate::fleet::{Saves, hear_until, sync};
 use crate::person::{Dialect, Mark, Person, check_kept};
 use crate::process::{Ended, Launch, Process, dial, send};
 use crate::{Client, patiently};
@@ -156,10 +156,16 @@ impl Instances {
         self.open.borrow().iter().flatten().copied().collect()
     }
 
-    /// For people who come before the next one is started, and learn of it.
+    /// Where people may go, now and later.
     #[must_use]
-    pub fn open(&self) -> watch::Receiver<Vec<Option<SocketAddr>>> {
+    pub fn open(&self) -> Open {
         self.open.subscribe()
+    }
+
+    /// For people who know of one only.
+    #[must_use]
+    pub fn open_only(&self, n: usize) -> Open {
+        watch::Sender::new(vec![Some(self.address(n))]).subscribe()
     }
 
     /// What one says about itself, in Prometheus' words.
@@ -170,9 +176,8 @@ impl Instances {
     /// The sum of a metric over all its labels; 0 when it was never touched.
     pub async fn metric(&self, n: usize, name: &str) -> f64 {
         let text = self.metrics(n).await;
-        let of_it = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-        };
+        let of_it =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
         text.lines().filter(of_it).filter_map(value).sum()
     }
@@ -202,44 +207,79 @@ impl Instances {
     }
 
     /// The oracle. Everybody comes back, spread over the instances, and stays until every word is saved; then all of them, and strangers on
-    /// every instance, have the same document. After a restart of everything strangers find it again.
+    /// every instance, have the same document. After a restart of everything strangers find it again, at once.
     ///
     /// # Panics
-    /// When something acknowledged or seen is missing, there twice, or back from the dead; when anybody has another document than the others.
+    /// When something is missing, there twice, or back from the dead; when anybody has another document than the others.
     pub async fn settle(&mut self, people: &mut [Person]) {
         for n in 0..self.places.len() {
             if self.places[n].process.is_none() {
                 self.restart(n).await;
             }
         }
-        come_together(people, &self.addresses()).await;
-        self.check(people).await;
-        self.restart_all().await;
-        self.check(people).await;
-        let (written, saved) = counts(people);
-        assert_eq!(written, saved, "in the end everything is saved");
-        assert!(written > 0, "somebody wrote");
-    }
-
-    /// Strangers on every instance find what was acknowledged and seen, and all find the same.
-    ///
-    /// # Panics
-    /// See [`Instances::settle`].
-    pub async fn check(&self, people: &[Person]) {
-        let documents: BTreeSet<&str> =
-            people.iter().map(|person| person.document.as_str()).collect();
-        for document in documents {
-            let mut first: Option<(BTreeMap<u64, u32>, Vec<Mark>)> = None;
-            for (n, address) in self.addresses().into_iter().enumerate() {
-                let dialect = if n % 2 == 0 { Dialect::Hocuspocus } else { Dialect::YWebsocket };
-                let found = fresh(address, document, dialect).await;
-                check_kept(people, &found);
-                let found = (found.knows(), found.elements());
-                let first = first.get_or_insert_with(|| found.clone());
-                assert_eq!(found.0, first.0, "instance {n} knows something else");
-                assert!(found.1 == first.1, "instance {n} shows something else");
+        let all = Whole::of(people);
+        let addresses = self.addresses();
+        come_together(people, &addresses, &all).await;
+        for (document, whole) in &all {
+            for &address in &addresses {
+                // It may not have heard of everything yet: nobody there has this document open.
+                let (mut stranger, mut client) = stranger(address, document).await;
+                hear_until(&mut stranger, &mut client, |person| whole.is_what(person)).await;
             }
         }
+        self.restart_all().await;
+        let mut order = BTreeMap::new();
+        for (document, whole) in &all {
+            for (n, address) in self.addresses().into_iter().enumerate() {
+                let (stranger, _client) = stranger(address, document).await;
+                check_kept(people.iter(), &stranger);
+                assert!(whole.is_what(&stranger), "{document} is not whole on instance {n}");
+                let order = order.entry(document).or_insert_with(|| stranger.elements());
+                assert!(*order == stranger.elements(), "{document} has another order on {n}");
+            }
+        }
+        for person in people {
+            assert!(
+                order[&person.document] == person.elements(),
+                "{} has another order",
+                person.id
+            );
+        }
+    }
+}
+
+/// Someone who has never been there.
+async fn stranger(address: SocketAddr, document: &str) -> (Person, Client) {
+    let dialect = if rand::random() { Dialect::Hocuspocus } else { Dialect::YWebsocket };
+    let mut person = Person::new(rand::random_range(1 << 32..1 << 52), dialect, document);
+    let mut client = dial(address, &person.path()).await.expect("the server lets people in");
+    sync(&mut person, &mut client).await;
+    (person, client)
+}
+
+/// What is in a document when everything that these people wrote and took back has arrived.
+#[derive(Debug, Default)]
+struct Whole {
+    knows: BTreeMap<u64, u32>,
+    marks: BTreeSet<Mark>,
+}
+
+impl Whole {
+    /// Of each of their documents.
+    fn of(people: &[Person]) -> BTreeMap<String, Self> {
+        let mut all: BTreeMap<String, Self> = BTreeMap::new();
+        for person in people.iter().filter(|person| person.written > 0) {
+            let whole = all.entry(person.document.clone()).or_default();
+            whole.knows.insert(person.id, person.written);
+            let stays = |clock: &u32| !person.taken_back.contains_key(clock);
+            whole.marks.extend((0..person.written).filter(stays).map(|clock| (person.id, clock)));
+        }
+        assert!(!all.is_empty(), "nobody has written anything");
+        all
+    }
+
+    fn is_what(&self, person: &Person) -> bool {
+        person.knows() == self.knows && person.marks() == self.marks
     }
 }
 
@@ -258,18 +298,12 @@ impl Drop for Instances {
     }
 }
 
-/// All marks of these people: how many were written, and how many of them are saved.
-#[must_use]
-pub fn counts(people: &[Person]) -> (u32, u32) {
-    let add = |(written, saved), person: &Person| (written + person.written, saved + person.saved);
-    people.iter().fold((0, 0), add)
-}
-
 /// Asks for a page; its status and its text.
 async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
     let asking = async {
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -280,6 +314,9 @@ async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
     (status, answer)
 }
 
+/// Where people may go now.
+pub type Open = watch::Receiver<Vec<Option<SocketAddr>>>;
+
 /// People who write while something happens.
 #[derive(Debug)]
 pub struct Crowd {
@@ -287,44 +324,72 @@ pub struct Crowd {
     pub people: Vec<Person>,
     /// How many saves they were told of.
     pub saves: Saves,
+    documents: usize,
     seed: u64,
 }
 
 impl Crowd {
     /// So many, half of each dialect, over so many documents.
     #[must_use]
-    pub fn new(count: u64, documents: u64, seed: u64) -> Self {
-        Self { people: crate::fleet::writers(count, documents), saves: Saves::default(), seed }
+    pub fn new(count: u64, documents: u32, seed: u64) -> Self {
+        Self::from(1000, count, documents, seed)
+    }
+
+    /// The same with ids from here on, for tests with several crowds.
+    #[must_use]
+    pub fn from(first_id: u64, count: u64, documents: u32, seed: u64) -> Self {
+        let person = |n: u64| {
+            // Both dialects meet in each document.
+            let dialect = match n / u64::from(documents) % 2 {
+                0 => Dialect::Hocuspocus,
+                _ => Dialect::YWebsocket,
+            };
+            Person::new(first_id + n, dialect, &format!("note-{}", n % u64::from(documents)))
+        };
+        let people = (0..count).map(person).collect();
+        Self { people, saves: Saves::default(), documents: documents as usize, seed }
     }
 
     /// They write, each beginning at an instance of its own, until the script has been played.
     pub async fn write_during<T>(
         &mut self,
-        open: &watch::Receiver<Vec<Option<SocketAddr>>>,
+        open: &Open,
         script: impl AsyncFnOnce(&Saves) -> T,
     ) -> T {
-        self.seed = self.seed.wrapping_add(1);
-        let (over, is_over) = watch::channel(false);
-        let (saves, seed) = (&self.saves, self.seed);
-        let writing = join_all(self.people.iter_mut().enumerate().map(|(n, person)| {
-            let (open, is_over) = (open.clone(), is_over.clone());
-            write(person, n, open, is_over, saves, seed)
-        }));
-        let script = async {
-            let outcome = script(saves).await;
-            // Whoever writes listens.
-            over.send_replace(true);
-            outcome
-        };
-        tokio::join!(writing, script).1
+        write_during([(self, open)], async |[saves]| script(saves).await).await
     }
+}
+
+/// Several crowds write, each where it may go, until the script has been played.
+pub async fn write_during<T, const N: usize>(
+    crowds: [(&mut Crowd, &Open); N],
+    script: impl AsyncFnOnce([&Saves; N]) -> T,
+) -> T {
+    let (over, is_over) = watch::channel(false);
+    let mut writing = Vec::new();
+    let all_saves = crowds.map(|(crowd, open)| {
+        let Crowd { people, saves, documents, seed } = crowd;
+        *seed = seed.wrapping_add(1);
+        for (n, person) in people.iter_mut().enumerate() {
+            let (open, is_over) = (open.clone(), is_over.clone());
+            writing.push(write(person, n / *documents, open, is_over, saves, *seed));
+        }
+        &*saves
+    });
+    let script = async {
+        let outcome = script(all_saves).await;
+        // Whoever writes listens.
+        over.send_replace(true);
+        outcome
+    };
+    tokio::join!(join_all(writing), script).1
 }
 
 /// Connects, syncs and writes at one instance after the other, until it is over.
 async fn write(
     person: &mut Person,
     first: usize,
-    mut open: watch::Receiver<Vec<Option<SocketAddr>>>,
+    mut open: Open,
     mut is_over: watch::Receiver<bool>,
     saves: &Saves,
     seed: u64,
@@ -353,12 +418,7 @@ async fn write(
 }
 
 /// Connects, syncs and writes until the instance ends the socket or has been silent for too long.
-async fn write_here(
-    person: &mut Person,
-    address: SocketAddr,
-    random: &mut StdRng,
-    saves: &Saves,
-) {
+async fn write_here(person: &mut Person, address: SocketAddr, random: &mut StdRng, saves: &Saves) {
     let Ok(Ok(mut client)) = timeout(SILENCE / 3, dial(address, &person.path())).await else {
         return;
     };
@@ -412,29 +472,21 @@ async fn hear(person: &mut Person, client: &mut Client, message: &[u8], saves: &
     true
 }
 
-/// All come back, spread over these instances, and stay until every word is saved and everybody has the same document.
-///
-/// # Panics
-/// When they do not agree in the end.
-pub async fn come_together(people: &mut [Person], addresses: &[SocketAddr]) {
+/// All come back, spread over these instances, and stay until every word is saved and everybody has all of it.
+async fn come_together(
+    people: &mut [Person],
+    addresses: &[SocketAddr],
+    all: &BTreeMap<String, Whole>,
+) {
     let all = people.iter_mut().enumerate().map(|(n, person)| async move {
-        let address = addresses[n % addresses.len()];
+        // Not where they were first.
+        let address = addresses[(n / all.len() + 1) % addresses.len()];
         let mut client = dial(address, &person.path()).await.expect("the server lets people in");
         sync(person, &mut client).await;
         let is_saved = |person: &Person| person.unsaved() == 0 && !person.unsynced_provider();
         hear_until(person, &mut client, is_saved).await;
-        (person, client)
+        let whole = &all[&person.document];
+        hear_until(person, &mut client, |person| whole.is_what(person)).await;
     });
-    let mut all = join_all(all).await;
-    // Everything is saved now, so the document is final; it may still be on its way to some.
-    let mut finals: Vec<Person> = Vec::new();
-    for (person, client) in &mut all {
-        if !finals.iter().any(|last| last.document == person.document) {
-            finals.push(fresh(addresses[0], &person.document, Dialect::YWebsocket).await);
-        }
-        let last = finals.iter().find(|last| last.document == person.document);
-        let last = last.expect("it has just been opened");
-        hear_until(person, client, |person| person.elements() == last.elements()).await;
-        assert_eq!(person.knows(), last.knows(), "{} knows something else", person.id);
-    }
+    join_all(all).await;
 }

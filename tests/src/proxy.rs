@@ -63,6 +63,15 @@ pub struct FaultProxy {
     accepting: JoinHandle<()>,
 }
 
+/// What a proxy carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carries {
+    /// Clients' connections: messages can be told apart, and lost one by one.
+    Messages,
+    /// Anything: what a replica is sent is no sequence of messages.
+    Bytes,
+}
+
 impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.accepting.abort();
@@ -71,11 +80,17 @@ impl Drop for FaultProxy {
 }
 
 impl FaultProxy {
-    /// A proxy in good weather.
-    ///
-    /// # Panics
-    /// Where no port is free.
+    /// A proxy for clients of Redis, in good weather.
     pub async fn to(upstream: SocketAddr) -> Self {
+        Self::start(upstream, Carries::Messages).await
+    }
+
+    /// A proxy for a replica. It is deaf to nothing.
+    pub async fn for_replica(upstream: SocketAddr) -> Self {
+        Self::start(upstream, Carries::Bytes).await
+    }
+
+    async fn start(upstream: SocketAddr, carries: Carries) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port has an address");
         let weather = Arc::new(watch::Sender::new(Weather {
@@ -94,7 +109,7 @@ impl FaultProxy {
         let accepting = tasks.clone().spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if !shared.borrow().refuses {
-                    tasks.spawn(carry(client, Arc::clone(&shared)));
+                    tasks.spawn(carry(client, Arc::clone(&shared), carries));
                 }
             }
         });
@@ -143,7 +158,7 @@ impl FaultProxy {
 
 type Shared = Arc<watch::Sender<Weather>>;
 
-async fn carry(client: TcpStream, weather: Shared) {
+async fn carry(client: TcpStream, weather: Shared, carries: Carries) {
     let (upstream, cuts) = (weather.borrow().upstream, weather.borrow().cuts);
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     for socket in [&client, &server] {
@@ -159,7 +174,7 @@ async fn carry(client: TcpStream, weather: Shared) {
         () = async {
             tokio::join!(
                 there(client_read, server_write, &weather, &doomed),
-                back(server_read, client_write, &weather, &doomed)
+                back(server_read, client_write, &weather, &doomed, carries)
             );
         } => {}
         _ = until.wait_for(|now| now.cuts != cuts) => {}
@@ -215,6 +230,7 @@ async fn back(
     to: impl AsyncWrite + Unpin,
     weather: &Shared,
     doomed: &AtomicBool,
+    carries: Carries,
 ) {
     let (sender, queue) = mpsc::channel(ON_THE_WAY);
     let reading = async move {
@@ -226,18 +242,10 @@ async fn back(
                 return;
             }
             rest.extend_from_slice(&chunk[..count]);
-            let mut whole = 0;
-            let mut kept = Vec::new();
-            while let Some((value, length)) = resp::parse(&rest[whole..]) {
-                let deaf_to = weather.borrow().deaf_to;
-                if deaf_to.is_some_and(|ending| is_said_on(&value, ending)) {
-                    weather.send_modify(|weather| weather.pushes_lost += 1);
-                } else {
-                    kept.extend_from_slice(&rest[whole..whole + length]);
-                }
-                whole += length;
-            }
-            rest.drain(..whole);
+            let kept = match carries {
+                Carries::Bytes => std::mem::take(&mut rest),
+                Carries::Messages => take_messages(&mut rest, weather),
+            };
             let arrives = Instant::now() + weather.borrow().back.delay;
             if !kept.is_empty() && sender.send((arrives, kept.into())).await.is_err() {
                 return;
@@ -245,6 +253,22 @@ async fn back(
         }
     };
     tokio::join!(reading, deliver(queue, to, weather.subscribe(), |weather| weather.back.holds));
+}
+
+/// Takes the messages that are whole, without those that nobody is to hear.
+fn take_messages(bytes: &mut Vec<u8>, weather: &Shared) -> Vec<u8> {
+    let (mut whole, mut kept) = (0, Vec::new());
+    while let Some((value, length)) = resp::parse(&bytes[whole..]) {
+        let deaf_to = weather.borrow().deaf_to;
+        if deaf_to.is_some_and(|ending| is_said_on(&value, ending)) {
+            weather.send_modify(|weather| weather.pushes_lost += 1);
+        } else {
+            kept.extend_from_slice(&bytes[whole..whole + length]);
+        }
+        whole += length;
+    }
+    bytes.drain(..whole);
+    kept
 }
 
 /// Writes what is on the way when its time has come, and its end after it.

@@ -93,7 +93,9 @@ impl RedisServer {
         command.arg("--dir").arg(self.folder.path());
         command.args(["--logfile", "redis.log", "--save", ""]);
         command.args(["--appendonly", "yes", "--appendfsync", "always"]);
-        command.args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"]).args(&self.options);
+        command
+            .args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"])
+            .args(&self.options);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn();
         self.child = Some(child.unwrap_or_else(|error| {
