@@ -130,7 +130,7 @@ fn knows_redis() -> Outcome<bool> {
 fn with_redis(bench: &Bench) -> Outcome<(Figures, f64)> {
     let redis = Redis::start(bench.cores)?;
     let folder = TempDir::new()?;
-    let words = ["--redis".to_owned(), redis.url()];
+    let words = ["--redis", &redis.url(), "--durability", "fsync"].map(str::to_owned);
     let server = Server::start_in(Kind::Commonplace, bench.cores, folder.path(), &words)?;
     let before = redis.cpu()?;
     let figures = measure(&server, bench)?;
