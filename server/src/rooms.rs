@@ -226,7 +226,7 @@ impl Rooms {
 
     fn open(&self, document: &DocumentName) -> Result<Handle, JoinError> {
         if self.is_out_of_touch() {
-            return Err(JoinError::Later("the storage is away".to_owned()));
+            return Err(JoinError::StorageAway("it does not answer".to_owned()));
         }
         let mut registry = self.shared.registry();
         if registry.is_stopping {

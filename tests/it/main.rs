@@ -3,6 +3,7 @@
 mod crowd;
 mod documents;
 mod hocuspocus;
+mod instances;
 mod limits;
 mod pages;
 mod slow;

@@ -463,6 +463,8 @@ impl Room {
         }
         if self.is_loaded() {
             self.look();
+        } else {
+            self.give_up_opening();
         }
     }
 }

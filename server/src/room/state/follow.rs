@@ -147,7 +147,7 @@ impl Room {
             }
             // R5. Whoever finds the engine failing on the same edit records the same void: that changes nothing any more.
             Record::Void(place) => {
-                if self.log.voids.insert(place) {
+                if self.log.voids.insert(place) && self.log.has_replayed(place.position) {
                     self.reload(Reload::Void);
                     return Next::Leave;
                 }

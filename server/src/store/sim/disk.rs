@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What goes wrong next. All off by default.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Faults {
     pub unknown_next: Option<bool>,
     /// `sync_now` fails: nothing becomes durable until this is off again.
     pub sync_fails: bool,
+    /// What `out_of_touch` answers.
+    pub silent_for: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]

@@ -71,6 +71,7 @@ fn r2_what_is_known_only_from_what_waits_here_is_applied_when_it_is_met_in_the_l
     script.stored();
     script.read();
     assert_eq!(script.text(), "three two one ");
+    assert!(!script.has(|effect| matches!(effect, Effect::Note(Note::Reloaded(_)))));
 }
 
 #[test]
@@ -263,4 +264,31 @@ fn r9_out_of_touch_everyone_is_sent_away_and_the_room_stays_until_it_has_read_th
     script.read();
     script.at(60 * IDLE_CLOSE);
     assert!(script.has(|effect| *effect == Effect::Finished));
+}
+
+#[test]
+fn r9_out_of_touch_a_document_that_is_being_opened_is_given_up() {
+    let (mut room, _) = Room::new(NONCE);
+    let effects = room.step(Now::default(), Event::OutOfTouch);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::OpenFailed(_))));
+    assert_eq!(effects.last(), Some(&Effect::Finished));
+}
+
+#[test]
+fn r5_a_void_on_a_later_page_takes_the_edit_out_of_a_load() {
+    let (mut script, good, bad) = (Script::open(), Client::new(7), Client::new(9));
+    script.elsewhere(&entry_of(&[&bad.type_text("bad ")]));
+    script.elsewhere(&entry_of(&[&good.type_text("good ")]));
+    script.elsewhere(&Record::Void(EditPlace { position: Position(1), index: 0 }));
+    let all = script.page_after(Position::START).entries;
+    let (first, second) = (all[..2].to_vec(), all[2..].to_vec());
+    let (room, effects) = Room::new(NONCE);
+    (script.room, script.out) = (room, effects);
+    for _ in 0..2 {
+        for (entries, more) in [(first.clone(), true), (second.clone(), false)] {
+            script.step(Event::Read(Ok(Page { entries, more, ..Page::default() })));
+        }
+    }
+    assert!(script.room.is_open());
+    assert_eq!((script.text(), script.room.head().position), ("good ".to_owned(), Position(3)));
 }
