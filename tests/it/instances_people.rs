@@ -1,6 +1,8 @@
 //! People meet in a document although they are connected to different instances.
 
 use crate::documents::Copy;
+use crate::tokens::Tokens;
+use commonplace::Stopped;
 use commonplace::access::{Principal, Scope};
 use commonplace::bus::message::{Command, Message as Said};
 use commonplace::bus::{Hall, Speaker, Voice};
@@ -12,10 +14,8 @@ use commonplace_protocol::ids::ClientId;
 use commonplace_protocol::presence::{self, Entry};
 use commonplace_protocol::sync::Sync;
 use commonplace_protocol::yws;
-use commonplace_tests::{Client, Server, Setup, Stopped};
+use commonplace_tests::{Client, Server, Setup};
 use std::sync::Arc;
-
-use crate::tokens::Tokens;
 
 /// Two instances on one store.
 struct Instances {
@@ -59,8 +59,8 @@ fn awareness(client: u64, clock: u32, state: Option<&str>) -> Vec<u8> {
 /// A y-websocket client that shows itself.
 async fn y_websocket(server: &Server, token: &str, client: u64) -> Client {
     let mut socket = server.connect(&format!("/sync/note?token={token}")).await;
-    let step1 = Sync::SyncStep1(&Copy::new(client).state_vector()).to_owned();
-    socket.send(yws::Message::Sync(step1).encode()).await;
+    let nothing = Copy::new(client).state_vector();
+    socket.send(yws::Message::Sync(Sync::SyncStep1(&nothing)).encode()).await;
     socket.send(yws::Message::Awareness(&awareness(client, 1, Some("{}"))).encode()).await;
     socket
 }
@@ -197,6 +197,7 @@ async fn p92_a_writer_becomes_a_reader_and_then_a_stranger_on_every_instance() {
         [provider(&instances.one, "ada:write").await, provider(&instances.two, "ada:write").await];
     let mut plain = y_websocket(&instances.two, "ada:write", 10).await;
     let mut ben = provider(&instances.two, "ben:write").await;
+    provider_sees(&mut ben, 10, true).await;
     instances.command(rights(Some(Scope::ReadOnly)));
     for (socket, writer) in sockets.iter_mut().zip([40, 50]) {
         let told = |message: &Message<'_>| {
@@ -223,7 +224,7 @@ async fn p93_a_document_is_closed_on_every_instance_with_the_reason() {
     let instances = Instances::start().await;
     let mut ada = y_websocket(&instances.one, "ada:write", 10).await;
     let mut ben = provider(&instances.two, "ben:write").await;
-    y_sees(&mut ada, 10, true).await;
+    provider_sees(&mut ben, 10, true).await;
     let reason = "it was moved to the archive".to_owned();
     instances.command(Command::Close { code: CloseCode::SET_ASIDE, reason: reason.clone() });
     assert_eq!(ada.close_code().await, (CloseCode::SET_ASIDE.0, reason.clone()));
