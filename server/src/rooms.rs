@@ -363,3 +363,6 @@ impl Drop for Joined {
         self.tell_surely(Event::Leave(self.peer));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod crowd;
 mod documents;
 mod hocuspocus;
 mod instances;
+mod instances_people;
 mod limits;
 mod pages;
 mod slow;
