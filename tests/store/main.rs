@@ -17,6 +17,12 @@ mod redis_bench;
 #[cfg(test)]
 mod redis_check;
 #[cfg(test)]
+mod redis_faults;
+#[cfg(test)]
+mod redis_instances;
+#[cfg(test)]
+mod redis_proxy;
+#[cfg(test)]
 mod redis_server;
 #[cfg(test)]
 mod simulated;

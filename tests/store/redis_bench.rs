@@ -101,3 +101,21 @@ impl Bench for RedisBench {
         self.store()
     }
 }
+
+/// The log goes back in time: what follows `to` is gone, as when a replica that lacked it was promoted.
+pub(crate) fn rewind(server: &RedisServer, options: &RedisOptions, log: &LogName, to: u64) {
+    let mut connection = server.connect();
+    let keys = Keys::new(&options.prefix).unwrap().of(log);
+    let mut all = stream(&mut connection, &keys.log());
+    all.retain(|(id, _)| id.trim_end_matches("-0").parse::<u64>().unwrap() <= to);
+    set_stream(&mut connection, &keys.log(), &all);
+    // Fields come in pairs: i, t, c, s, b.
+    let (_, fields) = all.last().expect("it goes back to an entry");
+    let total =
+        std::str::from_utf8(&fields[7]).unwrap().parse::<usize>().unwrap() + fields[9].len();
+    let mut set = redis::pipe();
+    set.atomic().cmd("HSET").arg(keys.meta()).arg("head").arg(to).arg("last").arg(&fields[1]);
+    set.arg("total").arg(total).ignore();
+    set.cmd("ZREMRANGEBYSCORE").arg(keys.ids()).arg(format!("({to}")).arg("+inf").ignore();
+    set.exec(&mut connection).unwrap();
+}

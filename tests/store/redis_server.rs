@@ -63,6 +63,11 @@ impl RedisServer {
         self.port
     }
 
+    /// Where it keeps its files.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A connection of the test's own.
     pub(crate) fn connect(&self) -> Connection {
         connect(self.port).unwrap()

@@ -18,12 +18,9 @@ impl RedisStore {
         log: &LogName,
         snapshot: &Snapshot,
     ) -> Result<(), StoreError> {
-        let ask = self.admission(log, snapshot);
-        let admitted = self.scripts.ask(&self.link.reads, {
-            let mut ask = ask;
-            ask.arg("");
-            ask
-        });
+        let mut ask = self.admission(log, snapshot);
+        ask.arg("");
+        let admitted = self.scripts.ask(&self.link.reads, ask);
         let value = admitted.await.map_err(Trouble::reading)?;
         let (word, parts) = answer(value).map_err(Trouble::reading)?;
         refused(&word, &parts)?;

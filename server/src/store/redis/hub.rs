@@ -33,8 +33,8 @@ const OUT_BYTES: usize = 8 * 1024 * 1024;
 /// How many subscriptions, or messages, are sent together.
 const TOGETHER: usize = 256;
 
-/// A channel nobody listens to any more is kept for a while: whoever follows a log looks away between two pages.
-const LINGER: Duration = Duration::from_secs(10);
+/// A channel nobody listens to any more is kept for a moment: whoever leaves a note often comes back to it.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// How often the connection is asked whether it is still there.
 const PING: Duration = Duration::from_secs(2);
@@ -151,14 +151,15 @@ impl Hub {
         let already = {
             let mut channels = self.shared.channels();
             let entry = channels.entry(channel.to_owned()).or_default();
-            entry.listeners.push((id, Arc::clone(&listener)));
+            let is_confirmed = entry.subscription == Subscription::Confirmed;
+            let already = is_confirmed.then(|| Arc::clone(&listener));
+            entry.listeners.push((id, listener));
             entry.idle_since = None;
-            entry.subscription == Subscription::Confirmed
+            already
         };
-        if already {
-            listener(Heard::Missed);
-        } else {
-            self.shared.changed.notify_one();
+        match already {
+            Some(listener) => listener(Heard::Missed),
+            None => self.shared.changed.notify_one(),
         }
         Listening { shared: Arc::downgrade(&self.shared), channel: channel.to_owned(), id }
     }
@@ -249,6 +250,10 @@ impl Ear {
     pub async fn hear(&mut self) -> Heard {
         loop {
             if self.inner.missed.swap(false, Ordering::Acquire) {
+                // What waits was said before this moment, and would only keep a slow listener from ever catching up.
+                while let Ok(bytes) = self.queue.try_recv() {
+                    self.inner.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                }
                 return Heard::Missed;
             }
             tokio::select! {

@@ -70,6 +70,8 @@ struct State {
     number: u64,
     pause: Duration,
     not_before: Instant,
+    /// When the last attempt failed, on the clock of `touched`: an answer on another line since then ends the pause.
+    failed_at: u64,
     why: String,
 }
 
@@ -88,6 +90,7 @@ impl Line {
             number: 0,
             pause: Duration::ZERO,
             not_before: Instant::now(),
+            failed_at: 0,
             why: String::new(),
         };
         Self(Arc::new(Inner { client, guard, config, state: Mutex::new(state), touched }))
@@ -99,7 +102,7 @@ impl Line {
         if let Some(connection) = &state.connection {
             return Ok((state.number, connection.clone()));
         }
-        if Instant::now() < state.not_before {
+        if Instant::now() < state.not_before && self.0.touched.last() <= state.failed_at {
             return Err(Trouble::Refused(state.why.clone()));
         }
         match Box::pin(self.connect()).await {
@@ -112,6 +115,9 @@ impl Line {
             Err(trouble) => {
                 state.pause = next_pause(state.pause);
                 state.not_before = Instant::now() + jittered(state.pause);
+                // One that answers and is not fit is answering all the time: only the pause counts.
+                let is_unfit = matches!(trouble, Trouble::NotPrimary(_));
+                state.failed_at = if is_unfit { u64::MAX } else { self.0.touched.now() };
                 if let Trouble::Refused(why) | Trouble::NotPrimary(why) = &trouble {
                     state.why.clone_from(why);
                 }
@@ -198,7 +204,7 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 #[derive(Debug)]
 struct Touched {
     zero: Instant,
-    /// Milliseconds since `zero`.
+    /// Microseconds since `zero`.
     at: AtomicU64,
 }
 
@@ -213,13 +219,20 @@ impl Touched {
             _ => true,
         };
         if values.iter().any(useful) {
-            let now = u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.at.fetch_max(now, Ordering::Relaxed);
+            self.at.fetch_max(self.now(), Ordering::Relaxed);
         }
     }
 
+    fn now(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn last(&self) -> u64 {
+        self.at.load(Ordering::Relaxed)
+    }
+
     fn ago(&self) -> Duration {
-        self.zero.elapsed().saturating_sub(Duration::from_millis(self.at.load(Ordering::Relaxed)))
+        Duration::from_micros(self.now().saturating_sub(self.last()))
     }
 }
 
@@ -267,14 +280,14 @@ impl Link {
         address: &str,
         probe: String,
         replicas: Option<u8>,
-        guard: Option<Guard>,
+        guard: Option<&Guard>,
     ) -> Result<Self, BadAddress> {
         let client = open(address)?;
         let touched = Arc::new(Touched::new());
         let line = |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), None);
         // Those that say whether writing works. The others only read, or write what does not count yet.
         let guarded =
-            |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), guard.clone());
+            |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), guard.cloned());
         Ok(Self {
             writes: guarded(ANSWER_TIMEOUT),
             reads: line(ANSWER_TIMEOUT),
@@ -419,7 +432,8 @@ pub(super) fn open(address: &str) -> Result<Client, BadAddress> {
         .redis_settings()
         .clone()
         .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name("commonplace", env!("CARGO_PKG_VERSION"));
+        // It would need a right of its own, for a name that nobody reads.
+        .set_skip_set_lib_name();
     let sockets = info.tcp_settings().clone().set_nodelay(true).set_user_timeout(ANSWER_TIMEOUT);
     let info = info.set_redis_settings(settings).set_tcp_settings(sockets);
     Client::open(info).map_err(BadAddress::Unreadable)

@@ -37,7 +37,7 @@ use bytes::Bytes;
 use check::Guard;
 use link::{Link, closed};
 use record::{entry_sum, id_bytes};
-use redis::Value;
+use redis::{Cmd, Value};
 use scripts::{Scripts, answer, number, text};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +49,12 @@ use writer::Queue;
 
 /// A log whose process died this often while applying it is set aside, as in the embedded store.
 const CRASHES: u64 = 2;
+
+/// What a Redis user has to be allowed besides the keys and channels of the prefix, in the words of `ACL SETUSER`. Whoever also checks how
+/// Redis is set up asks for more.
+pub const COMMANDS: &str = "+ping +hello +select +evalsha +script|load +wait +set +exists +expire +persist +rename +unlink \
+    +hget +hset +hsetnx +hdel +hmget +hexists +hincrby +xadd +xrange +xtrim \
+    +zadd +zrem +zscore +zremrangebyscore +zrangebylex +zrevrange +spublish +ssubscribe +sunsubscribe";
 
 /// How to reach the store.
 #[derive(Clone)]
@@ -136,7 +142,7 @@ impl RedisStore {
             Durability::Replicated(replicas) => Some(replicas),
             Durability::Fsync | Durability::Memory => None,
         };
-        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas, guard)?);
+        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas, guard.as_ref())?);
         let scripts = Arc::new(Scripts::new());
         scripts.load(&link.writes).await.map_err(refusal)?;
         link.beat().await.map_err(refusal)?;
@@ -199,6 +205,21 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// Runs a script that writes, through the queue: its word and what follows, once enough replicas have it.
+    async fn write(&self, call: Cmd) -> Result<(String, Vec<Value>), StoreError> {
+        let (value, confirmed) = self.queue.write(call, None, 0).await?;
+        let answered = answer(value).map_err(Trouble::reading)?;
+        confirmed.map_err(|_| StoreError::Unknown)?;
+        Ok(answered)
+    }
+
+    /// Says something to all instances that have this log open, and waits until Redis has taken it: for a process that ends after it.
+    pub async fn tell(&self, log: &LogName, message: &[u8]) -> Result<(), StoreError> {
+        let mut publish = redis::cmd("SPUBLISH");
+        publish.arg(self.keys.of(log).bus()).arg(message);
+        self.link.reads.ask_one(publish).await.map(drop).map_err(Trouble::writing)
     }
 
     async fn mark(

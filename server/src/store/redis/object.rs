@@ -4,7 +4,7 @@
 //! expires until it is sealed: whoever dies over it leaves nothing behind.
 
 use super::RedisStore;
-use super::scripts::{answer, number};
+use super::scripts::number;
 use super::trouble::{Trouble, checked};
 use crate::store::{LogName, StoreError, checksum};
 use bytes::{Bytes, BytesMut};
@@ -135,13 +135,5 @@ impl RedisStore {
             (None, None) => Ok(None),
             _ => Err(StoreError::Corrupt("a blob has lost its length or checksum".into())),
         }
-    }
-
-    /// Runs a script that writes, through the queue: its word and what follows, once enough replicas have it.
-    pub(super) async fn write(&self, call: redis::Cmd) -> Result<(String, Vec<Value>), StoreError> {
-        let (value, confirmed) = self.queue.write(call, None, 0).await?;
-        let answered = answer(value).map_err(Trouble::reading)?;
-        confirmed.map_err(|_| StoreError::Unknown)?;
-        Ok(answered)
     }
 }

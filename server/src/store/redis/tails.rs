@@ -286,3 +286,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn between_polls() -> Duration {
     super::link::jittered(FOLLOW_POLL)
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,3 +106,6 @@ pub(crate) fn checked(value: Value) -> Result<Value, Trouble> {
         value => Ok(value),
     }
 }
+
+#[cfg(test)]
+mod tests;
