@@ -9,11 +9,15 @@ use crate::storage::{self, Refused};
 use commonplace::backup::{
     self, BackupError, Copied, Existing, Exported, LogReport, Moving, Progress, Source,
 };
+use commonplace::bus::message::{Command as BusCommand, Envelope, InstanceId, Message};
 use commonplace::clock::wall_millis;
 use commonplace::config::{Command, CopyArgs, DocCommand, Mistakes, Place, PlaceArgs};
 use commonplace::rooms::DOCUMENT_PREFIX;
+use commonplace::store::redis::RedisStore;
 use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
 use commonplace::store::{LogInfo, LogName, Store};
+use commonplace_protocol::close::CloseCode;
+use commonplace_protocol::limits::MAX_CLOSE_REASON;
 use judge::judge;
 use std::error::Error;
 use std::fs::{File, OpenOptions};
@@ -91,7 +95,7 @@ fn environment(name: &str) -> Option<String> {
 /// Where a command finds the data, opened if it is a Redis.
 enum Opened {
     Folder(std::path::PathBuf),
-    Redis(Arc<dyn Store>, String),
+    Redis(Arc<RedisStore>, String),
 }
 
 async fn open(place: &PlaceArgs) -> Result<Opened, Box<dyn Error>> {
@@ -303,7 +307,10 @@ async fn document(command: &DocCommand, out: &mut dyn Write) -> Done {
             let log = log_name(name)?;
             match open(place).await? {
                 Opened::Folder(folder) => backup::quarantine(&folder, &log, reason)?,
-                Opened::Redis(store, _) => store.quarantine(&log, reason).await?,
+                Opened::Redis(store, _) => {
+                    store.quarantine(&log, reason).await?;
+                    store.tell(&log, &set_aside(reason)).await?;
+                }
             }
             writeln!(out, "{name} is set aside: {reason}")?;
         }
@@ -317,6 +324,15 @@ async fn document(command: &DocCommand, out: &mut dyn Write) -> Done {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What servers that have the document open are told: to send everyone away. Whoever misses it learns of the mark with the next edit.
+fn set_aside(reason: &str) -> Vec<u8> {
+    let mut reason = reason.to_owned();
+    reason.truncate(reason.floor_char_boundary(MAX_CLOSE_REASON));
+    let close = BusCommand::Close { code: CloseCode::SET_ASIDE, reason };
+    let from = InstanceId(rand::random());
+    Envelope { from, number: 1, message: Message::Command(close) }.encode()
 }
 
 async fn export(from: &Source, log: &LogName, file: &Path) -> Result<Exported, BackupError> {

@@ -118,13 +118,13 @@ async fn open_redis(settings: &Settings, redis: &RedisPlace) -> Result<Storage, 
 }
 
 /// Opens a Redis to look after what is in it, beside the servers that use it.
-pub(crate) async fn visit(redis: &RedisPlace) -> Result<Arc<dyn Store>, Refused> {
+pub(crate) async fn visit(redis: &RedisPlace) -> Result<Arc<RedisStore>, Refused> {
     let durability = match examine(redis, None).await {
         Ok(promise) => promise.durability,
         // Looking needs no promise, and whoever copies there is told when servers start. What no class can do with is told now.
         Err(_) => examine(redis, Some(Durability::Memory)).await?.durability,
     };
-    Ok(connect(redis, durability).await?)
+    connect(redis, durability).await
 }
 
 async fn connect(redis: &RedisPlace, durability: Durability) -> Result<Arc<RedisStore>, Refused> {

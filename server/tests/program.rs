@@ -2,7 +2,11 @@
 
 #[path = "program/on_redis.rs"]
 mod on_redis;
-#[allow(dead_code, reason = "the store's tests use more of it")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "belongs to the tests of the store, which use all of it"
+)]
 #[path = "../../tests/store/redis_server.rs"]
 mod redis_server;
 

@@ -5,7 +5,7 @@
 use super::{Mistake, Mistakes};
 use crate::store::redis::{DEFAULT_PREFIX, Keys};
 use clap::Args;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, IntoConnectionInfo};
 use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
@@ -44,7 +44,8 @@ impl FromStr for Secret {
 pub struct RedisUrl {
     whole: Secret,
     shown: String,
-    info: ConnectionInfo,
+    has_password: bool,
+    is_this_computer: bool,
 }
 
 impl RedisUrl {
@@ -71,7 +72,13 @@ impl RedisUrl {
             host => host,
         };
         let shown = format!("{scheme}{}{host}{number}", user.unwrap_or_default());
-        Some(Self { whole: Secret(text.to_owned()), shown, info })
+        let password = info.redis_settings().password();
+        Some(Self {
+            whole: Secret(text.to_owned()),
+            shown,
+            has_password: password.is_some_and(|password| !password.is_empty()),
+            is_this_computer: is_this_computer(info.addr()),
+        })
     }
 
     /// What the client library wants to know. It holds the password: not to be printed.
@@ -83,19 +90,23 @@ impl RedisUrl {
     /// Whether a password is given.
     #[must_use]
     pub fn has_password(&self) -> bool {
-        self.info.redis_settings().password().is_some_and(|password| !password.is_empty())
+        self.has_password
     }
 
     /// Whether only programs on this computer can be meant.
     #[must_use]
     pub fn is_this_computer(&self) -> bool {
-        match self.info.addr() {
-            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
-                host == "localhost" || host.parse::<IpAddr>().is_ok_and(super::is_loopback)
-            }
-            ConnectionAddr::Unix(_) => true,
-            _ => false,
+        self.is_this_computer
+    }
+}
+
+fn is_this_computer(address: &ConnectionAddr) -> bool {
+    match address {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => {
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(super::is_loopback)
         }
+        ConnectionAddr::Unix(_) => true,
+        _ => false,
     }
 }
 

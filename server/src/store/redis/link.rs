@@ -115,7 +115,9 @@ impl Line {
             Err(trouble) => {
                 state.pause = next_pause(state.pause);
                 state.not_before = Instant::now() + jittered(state.pause);
-                state.failed_at = self.0.touched.now();
+                // One that answers and is not fit is answering all the time: only the pause counts.
+                let is_unfit = matches!(trouble, Trouble::NotPrimary(_));
+                state.failed_at = if is_unfit { u64::MAX } else { self.0.touched.now() };
                 if let Trouble::Refused(why) | Trouble::NotPrimary(why) = &trouble {
                     state.why.clone_from(why);
                 }
@@ -280,14 +282,14 @@ impl Link {
         address: &str,
         probe: String,
         replicas: Option<u8>,
-        guard: Option<Guard>,
+        guard: Option<&Guard>,
     ) -> Result<Self, BadAddress> {
         let client = open(address)?;
         let touched = Arc::new(Touched::new());
         let line = |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), None);
         // Those that say whether writing works. The others only read, or write what does not count yet.
         let guarded =
-            |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), guard.clone());
+            |timeout| Line::new(client.clone(), timeout, Arc::clone(&touched), guard.cloned());
         Ok(Self {
             writes: guarded(ANSWER_TIMEOUT),
             reads: line(ANSWER_TIMEOUT),

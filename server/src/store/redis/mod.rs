@@ -145,7 +145,7 @@ impl RedisStore {
             Durability::Replicated(replicas) => Some(replicas),
             Durability::Fsync | Durability::Memory => None,
         };
-        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas, guard)?);
+        let link = Arc::new(Link::new(&options.url, keys.probe(), replicas, guard.as_ref())?);
         let scripts = Arc::new(Scripts::new());
         scripts.load(&link.writes).await.map_err(refusal)?;
         link.beat().await.map_err(refusal)?;
@@ -216,6 +216,13 @@ impl RedisStore {
         let answered = answer(value).map_err(Trouble::reading)?;
         confirmed.map_err(|_| StoreError::Unknown)?;
         Ok(answered)
+    }
+
+    /// Says something to all instances that have this log open, and waits until Redis has taken it: for a process that ends after it.
+    pub async fn tell(&self, log: &LogName, message: &[u8]) -> Result<(), StoreError> {
+        let mut publish = redis::cmd("SPUBLISH");
+        publish.arg(self.keys.of(log).bus()).arg(message);
+        self.link.reads.ask_one(publish).await.map(drop).map_err(Trouble::writing)
     }
 
     async fn mark(

@@ -20,7 +20,7 @@ fn redis(text: &str, changes: &str) -> Facts {
     for change in changes.split_whitespace() {
         match change.split_once(':').ok_or_else(|| change.split_once('=')) {
             Ok((key, "")) => drop(facts.info.remove(key)),
-            Ok(pair) => drop(facts.info.extend([own(pair)])),
+            Ok(pair) => facts.info.extend([own(pair)]),
             Err(Some(("user", name))) => facts.user = Some(name.to_owned()),
             Err(Some(pair)) => settings.extend([own(pair)]),
             Err(None) if change == "nopass" => facts.needs_no_password = Some(true),
