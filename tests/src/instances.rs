@@ -287,7 +287,10 @@ impl Drop for Instances {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for n in 0..self.places.len() {
+                // Who came and went is most of it, and says least.
                 let log = self.log(n);
+                let lines = log.lines().filter(|line| !line.contains(" a connection "));
+                let log = lines.collect::<Vec<_>>().join("\n");
                 let from = log.char_indices().rev().nth(LOG_SHOWN).map_or(0, |(at, _)| at);
                 println!("--- instance {n} ---\n{}", &log[from..]);
             }
