@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::bus::{Alone, Hall, Voice};
-use crate::outbox::{OutboxTail, Outgoing, outbox};
+use crate::outbox::{Closing, OutboxTail, outbox};
 use crate::store::sim::SimStore;
 use commonplace_protocol::close::CloseCode;
 use commonplace_protocol::ids::ClientId;
@@ -10,6 +10,7 @@ use commonplace_protocol::presence::{self, Entry};
 use commonplace_protocol::yws;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -22,6 +23,14 @@ static NEXT_PEER: AtomicU64 = AtomicU64::new(1);
 struct Peer {
     joined: Joined,
     tail: OutboxTail,
+    /// What has been written, as far as it was not read.
+    written: Vec<u8>,
+}
+
+/// What a connection has to do next.
+enum Outgoing {
+    Frame(Bytes),
+    Close(Closing),
 }
 
 fn document() -> DocumentName {
@@ -33,7 +42,7 @@ fn instance(store: SimStore, voice: &Voice) -> Rooms {
 }
 
 async fn join(rooms: &Rooms, who: &str) -> Peer {
-    let (outbox, tail) = outbox();
+    let (outbox, tail) = outbox(None);
     let seat = Seat {
         peer: PeerId(NEXT_PEER.fetch_add(1, Ordering::Relaxed)),
         dialect: Dialect::YWebsocket,
@@ -42,7 +51,8 @@ async fn join(rooms: &Rooms, who: &str) -> Peer {
         scope: Scope::ReadWrite,
         outbox,
     };
-    Peer { joined: rooms.join(&document(), seat).await.expect("it opens"), tail }
+    let joined = rooms.join(&document(), seat).await.expect("it opens");
+    Peer { joined, tail, written: Vec::new() }
 }
 
 impl Peer {
@@ -57,11 +67,28 @@ impl Peer {
         timeout(PATIENCE, self.read_until(client, there)).await.expect("it is shown in the end");
     }
 
+    async fn next(&mut self) -> Outgoing {
+        poll_fn(|cx| {
+            loop {
+                if let Some(frame) = take_frame(&mut self.written) {
+                    return Poll::Ready(Outgoing::Frame(frame));
+                }
+                if let Some(closing) = self.tail.take_close(cx) {
+                    return Poll::Ready(Outgoing::Close(closing));
+                }
+                let done = self.tail.poll_write(cx, &mut self.written);
+                assert!(matches!(done, Poll::Ready(Ok(()))), "memory takes everything");
+                if self.written.is_empty() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
     async fn read_until(&mut self, client: u64, there: bool) {
         loop {
-            let Some(Outgoing::Frame(frame)) = poll_fn(|cx| self.tail.poll_next(cx)).await else {
-                panic!("closed");
-            };
+            let Outgoing::Frame(frame) = self.next().await else { panic!("closed") };
             if let Ok(yws::Message::Awareness(update)) = yws::decode_server(&frame)
                 && presence::decode(update)
                     .expect("it decodes")
@@ -75,13 +102,24 @@ impl Peer {
 
     async fn close(&mut self) -> CloseCode {
         loop {
-            match poll_fn(|cx| self.tail.poll_next(cx)).await {
-                Some(Outgoing::Close(closing)) => return closing.code,
-                Some(Outgoing::Frame(_)) => {}
-                None => panic!("the room has let go without a close"),
+            if let Outgoing::Close(closing) = self.next().await {
+                return closing.code;
             }
         }
     }
+}
+
+/// The body of the first frame (RFC 6455, 5.2; a server masks nothing).
+fn take_frame(written: &mut Vec<u8>) -> Option<Bytes> {
+    let (start, len) = match written[..] {
+        [] => return None,
+        [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+        [_, len @ ..126, ..] => (2, usize::from(len)),
+        _ => panic!("nothing here says so much"),
+    };
+    let body = Bytes::copy_from_slice(&written[start..start + len]);
+    written.drain(..start + len);
+    Some(body)
 }
 
 /// Somebody goes on renewing their presence.
