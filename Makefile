@@ -10,7 +10,7 @@ ROUNDS  ?= 20
 Y_SWEET := target/bench/y-sweet/bin/y-sweet
 FUZZ_TARGETS = $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim kills bench bench-profile bench-build fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
+.PHONY: help run build web test test-rust test-web test-vectors test-clients test-browser test-fuzz check sim kills redis-faults bench bench-profile bench-build fuzz fuzz-seeds fuzz-each clean need-rust need-node test-tools
 
 help: ## This list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,9 +82,14 @@ kills: need-rust ## Kill the server again and again while people write: make kil
 	cargo build --locked --package commonplace
 	FAULTS_ROUNDS=$(ROUNDS) cargo test --locked --package commonplace-tests --test faults kill:: -- --nocapture
 
+redis-faults: need-rust ## Everything that can happen between servers and Redis, more often: make redis-faults ROUNDS=20
+	@tests/install-tools redis-server:redis-server
+	cargo build --locked --package commonplace
+	FAULTS_ROUNDS=$(ROUNDS) cargo test --locked --package commonplace-tests --test redis_faults -- --nocapture
+
 bench: bench-build tests/bench/peers/node_modules/.package-lock.json $(Y_SWEET) ## What an edit costs, here and elsewhere: make bench [WORK="plenary idle"] [QUICK=1]
 	@tests/install-tools redis-server:redis-server
-	QUICK=$(QUICK) target/release/commonplace-bench $(WORK)
+	QUICK="$(QUICK)" SERVERS="$(SERVERS)" target/release/commonplace-bench $(WORK)
 
 bench-profile: bench-build ## Where the server's core goes: make bench-profile WORK="plenary idle"
 	@tests/install-tools perf:linux-perf

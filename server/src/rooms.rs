@@ -226,7 +226,7 @@ impl Rooms {
 
     fn open(&self, document: &DocumentName) -> Result<Handle, JoinError> {
         if self.is_out_of_touch() {
-            return Err(JoinError::Later("the storage is away".to_owned()));
+            return Err(JoinError::StorageAway("it does not answer".to_owned()));
         }
         let mut registry = self.shared.registry();
         if registry.is_stopping {
@@ -363,3 +363,6 @@ impl Drop for Joined {
         self.tell_surely(Event::Leave(self.peer));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 mod crowd;
 mod documents;
 mod hocuspocus;
+mod instances;
+mod instances_people;
 mod limits;
 mod pages;
 mod slow;

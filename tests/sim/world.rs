@@ -44,7 +44,8 @@ pub(crate) struct World {
     next_client: u64,
     /// Somebody who sends nonsense to an instance, while it is there.
     hostile: Vec<Option<PeerId>>,
-    /// Those who send it: under one client id, each with words of its own.
+    /// Those who send it: under one client id, each with words of its own. Where the log goes back in time each has an id of its own: there the words
+    /// of one may have been seen by some before the other's are all that is stored, and no server can take back what a client has seen.
     scribblers: Vec<Client>,
     next_peer: u64,
     /// How many hints of a thousand arrive at an operation of the store; the rest are lost, and the poll finds out.
@@ -114,6 +115,8 @@ impl World {
         let mut clients: Vec<Client> =
             (0..WRITERS).map(|n| Client::new(100 + n as u64, false)).collect();
         clients.push(Client::new(900, true));
+        let rewinds = seed / MAX_INSTANCES % 2 == 1;
+        let scribbler = |at: usize| Client::new(700 + if rewinds { at as u64 } else { 0 }, true);
         Self {
             now: Now { mono: 1, wall: 1 },
             disk: SimDisk::new(seed),
@@ -125,10 +128,10 @@ impl World {
             departed: Vec::new(),
             next_client: 200,
             hostile: vec![None; instances],
-            scribblers: (0..instances).map(|_| Client::new(700, true)).collect(),
+            scribblers: (0..instances).map(scribbler).collect(),
             next_peer: 1,
             hints: [0, 100, 900][random.random_range(0..3)],
-            rewinds: seed / MAX_INSTANCES % 2 == 1,
+            rewinds,
             rewound: false,
             tally: Tally::default(),
             random,

@@ -4,9 +4,13 @@
 //! client waits for what it expects, and gives up loudly.
 
 pub mod fleet;
+pub mod instances;
 pub mod logs;
 pub mod person;
 pub mod process;
+pub mod proxy;
+pub mod redis;
+pub mod resp;
 
 use bytes::Bytes;
 use commonplace::access::{Access, Sandbox};

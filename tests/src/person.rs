@@ -5,6 +5,7 @@
 //! clock, so that anybody can tell what is missing, what is there twice, and what came back from the dead.
 
 use commonplace_protocol::hocuspocus::{Frame, Message as Hocuspocus, decode_server, encode};
+use commonplace_protocol::presence;
 use commonplace_protocol::sync::Sync;
 use commonplace_protocol::update::{self, StateVector};
 use commonplace_protocol::yws::{self, Message as YWebsocket};
@@ -52,6 +53,10 @@ pub struct Person {
     pub synced: bool,
     /// Its own marks that it took back, and whether it was told that this is saved.
     pub taken_back: BTreeMap<u32, bool>,
+    /// Who is shown to be there.
+    pub here: BTreeSet<u64>,
+    /// What the server said last of its storage.
+    pub told: Option<String>,
 }
 
 /// What a message was.
@@ -85,6 +90,8 @@ impl Person {
             unsynced: 0,
             synced: false,
             taken_back: BTreeMap::new(),
+            here: BTreeSet::new(),
+            told: None,
         }
     }
 
@@ -102,6 +109,7 @@ impl Person {
     pub fn hello(&mut self) -> Vec<Vec<u8>> {
         self.synced = false;
         self.unsynced = 1;
+        self.here.clear();
         let state_vector = self.doc.transact().state_vector().encode_v1();
         let question = self.frame(Sync::SyncStep1(&state_vector));
         match self.dialect {
@@ -169,6 +177,7 @@ impl Person {
             Dialect::YWebsocket => match yws::decode_server(frame).expect("the server speaks well")
             {
                 YWebsocket::Sync(sync) => self.hear_sync(sync, &mut heard),
+                YWebsocket::Awareness(update) => self.hear_presence(update),
                 YWebsocket::PermissionDenied(reason) => panic!("denied: {reason}"),
                 _ => {}
             },
@@ -190,6 +199,8 @@ impl Person {
                         }
                     }
                     Hocuspocus::SyncStatus(false) => heard.refused = true,
+                    Hocuspocus::Awareness(update) => self.hear_presence(update),
+                    Hocuspocus::Stateless(words) => self.told = Some(words.to_owned()),
                     Hocuspocus::PermissionDenied { reason } => panic!("denied: {reason}"),
                     Hocuspocus::Close { reason } => panic!("the document was closed: {reason:?}"),
                     _ => {}
@@ -197,6 +208,28 @@ impl Person {
             }
         }
         heard
+    }
+
+    /// Says that it is there, for the so-manieth time; every client does every 15 seconds.
+    #[must_use]
+    pub fn wave(&self, clock: u32) -> Vec<u8> {
+        let entry = presence::Entry { client: client(self.id), clock, state: Some("{}") };
+        let update = presence::encode(&[entry]);
+        match self.dialect {
+            Dialect::YWebsocket => YWebsocket::Awareness(&update).encode(),
+            Dialect::Hocuspocus => {
+                encode(self.document.as_bytes(), &Hocuspocus::Awareness(&update))
+            }
+        }
+    }
+
+    fn hear_presence(&mut self, update: &[u8]) {
+        for entry in presence::decode(update).expect("the server speaks well") {
+            match entry.state {
+                Some(_) => self.here.insert(entry.client.get()),
+                None => self.here.remove(&entry.client.get()),
+            };
+        }
     }
 
     fn hear_sync(&mut self, sync: Sync<'_>, heard: &mut Heard) {

@@ -102,12 +102,22 @@ impl Bench for RedisBench {
     }
 }
 
+/// What Redis calls the entries of a log.
+pub(crate) fn entry_names(
+    server: &RedisServer,
+    options: &RedisOptions,
+    log: &LogName,
+) -> Vec<String> {
+    let key = Keys::new(&options.prefix).unwrap().of(log).log();
+    stream(&mut server.connect(), &key).into_iter().map(|(id, _)| id).collect()
+}
+
 /// The log goes back in time: what follows `to` is gone, as when a replica that lacked it was promoted.
 pub(crate) fn rewind(server: &RedisServer, options: &RedisOptions, log: &LogName, to: u64) {
     let mut connection = server.connect();
     let keys = Keys::new(&options.prefix).unwrap().of(log);
     let mut all = stream(&mut connection, &keys.log());
-    all.retain(|(id, _)| id.trim_end_matches("-0").parse::<u64>().unwrap() <= to);
+    all.retain(|(id, _)| id.split_once('-').unwrap().0.parse::<u64>().unwrap() <= to);
     set_stream(&mut connection, &keys.log(), &all);
     // Fields come in pairs: i, t, c, s, b.
     let (_, fields) = all.last().expect("it goes back to an entry");

@@ -4,7 +4,7 @@ use crate::redis_bench::{open, options};
 use crate::redis_proxy::{Fate, Proxy};
 use crate::redis_server::{RedisServer, shared};
 use bytes::Bytes;
-use commonplace::store::redis::{RedisOptions, RedisStore};
+use commonplace::store::redis::{Heard, RedisOptions, RedisStore};
 use commonplace::store::{
     Bookmark, Durability, EntryId, LogName, Position, Snapshot, Store, StoreError,
 };
@@ -190,7 +190,15 @@ async fn a_full_redis_says_so() {
 async fn a_replica_is_not_taken_for_a_primary() {
     let server = RedisServer::start(&SAVING);
     let demoted: &[&[&str]] = &[&["REPLICAOF", "127.0.0.1", "1"]];
+    let store = open(&options(&server)).await;
+    let mut ear = store.hub().listen(&store.keys().bus());
+    assert_eq!(ear.hear().await, Heard::Missed);
     check(&server, demoted, &[&["REPLICAOF", "NO", "ONE"]], away("replica")).await;
+    // Who listens has moved on as well: the address may lead to another Redis by now.
+    let demoted: redis::Value = server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    drop(demoted);
+    append(&store, &name("b"), 1).await.unwrap_err();
+    assert_eq!(ear.hear().await, Heard::Missed);
 }
 
 #[tokio::test]
@@ -317,7 +325,7 @@ async fn a_user_who_may_do_little_else_suffices() {
     let mut ear = store.hub().listen(&store.keys().bus());
     ear.hear().await;
     store.hub().publish(&store.keys().bus(), "hello".into());
-    assert_eq!(ear.hear().await, commonplace::store::redis::Heard::Message("hello".into()));
+    assert_eq!(ear.hear().await, Heard::Message("hello".into()));
     store.delete(&log).await.unwrap();
     assert_eq!(store.hub().dropped(), 0);
     // Everything else is closed to it.

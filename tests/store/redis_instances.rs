@@ -1,6 +1,6 @@
 //! What do several instances on one Redis see of each other, and do they ever harm each other?
 
-use crate::redis_bench::{open, options, rewind};
+use crate::redis_bench::{entry_names, open, options, rewind};
 use crate::redis_server::shared;
 use bytes::Bytes;
 use commonplace::store::redis::{Ear, Heard, Keys, RedisOptions, RedisStore};
@@ -121,6 +121,9 @@ async fn s18_a_log_that_went_back_is_noticed() {
     let rewound = StoreError::Rewound { head: Position(9) };
     assert_eq!(append(wrong, "x").await, Err(rewound.clone()));
     assert_eq!(store.read(&log, wrong).await, Err(rewound));
+    // Whoever looks at the log sees where it went back, however often that was noticed.
+    let epochs: Vec<String> = entry_names(shared(), &options, &log).into_iter().take(4).collect();
+    assert_eq!(epochs, ["1-0", "2-0", "3-1", "4-1"]);
 }
 
 #[tokio::test]
@@ -213,8 +216,8 @@ async fn s12_a_deleted_log_leaves_no_key() {
     store.note_crashes(std::slice::from_ref(&log)).await.unwrap();
     store.quarantine(&log, "why").await.unwrap();
     store.delete(&log).await.unwrap();
-    let blob = Keys::new(&options.prefix).unwrap().of(&name("blob")).blob();
-    assert_eq!(keys(&options), [blob]);
+    let names = Keys::new(&options.prefix).unwrap();
+    assert_eq!(keys(&options), [names.of(&name("blob")).blob(), names.blobs()]);
     store.delete_blob(&name("blob")).await.unwrap();
     assert_eq!(keys(&options), [""; 0]);
 }

@@ -7,7 +7,7 @@
 use crate::gate::{Admitted, Gate, Ownership, Refusal};
 use bytes::Bytes;
 use commonplace_protocol::ids::ClientId;
-use commonplace_protocol::update::{self, Measured, StateVector};
+use commonplace_protocol::update::{self, Measured, MeasuredSection, StateVector};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -143,6 +143,13 @@ impl Document {
             Ok(Err(error)) => Err(Broken(error)),
             Err(panic) => Err(Broken(panic_text(panic.as_ref()))),
         }
+    }
+
+    /// Whether the blocks of an admitted update go on from what is applied.
+    #[must_use]
+    pub fn continues(&self, measured: &Measured) -> bool {
+        let applied = |section: &MeasuredSection| self.applied.get(section.client);
+        measured.sections().iter().all(|section| section.clocks.start <= applied(section))
     }
 
     /// What is applied, and so may be shown.

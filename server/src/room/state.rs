@@ -229,7 +229,8 @@ impl Room {
             Event::Compacted(outcome) => self.compacted(outcome),
             Event::Followed => self.followed(),
             Event::OutOfTouch => self.out_of_touch(),
-            Event::Tick => {}
+            // Whatever is wanted next has to be asked for, also when it is this very moment.
+            Event::Tick => self.wake_at = None,
             Event::Stop => self.stop(),
         }
         self.after(now);
@@ -285,8 +286,8 @@ impl Room {
             self.tell_trouble(now);
             self.ask_whose_time_has_come(now.mono);
             self.show_edits(now);
-            self.show_presence(now);
             self.sweep(now);
+            self.show_presence(now);
             self.compact_if_due();
             self.close_if_idle(now);
         }
@@ -463,6 +464,8 @@ impl Room {
         }
         if self.is_loaded() {
             self.look();
+        } else {
+            self.give_up_opening();
         }
     }
 }

@@ -31,8 +31,9 @@
 //! - **S17** `loaded` says that a log was read and applied without harm: what the store remembers of crashes with it is forgotten.
 //! - **S18** A store whose log can go back in time (a replica was promoted that lacked the last entries, an old file was put back) lets its readers
 //!   notice: a place in a log is known by the id of the entry that stands there. An append with [`Expect::Seen`], a read and a compaction compare
-//!   it in the same atomic step, and answer `Rewound` where another entry, or none, stands there; nothing is written then. A store that cannot
-//!   go back gives no ids and never says so.
+//!   it in the same atomic step, and answer `Rewound` where another entry, or none, stands there; nothing is written then. An append whose place
+//!   was trimmed away cannot be compared and is answered so too; a read is answered with a snapshot. A store that cannot go back gives no ids and
+//!   never says so.
 //! - **S19** `import` puts a whole log, as `read_raw` gave it elsewhere, where no log of that name is: the same places, bytes, ids where they are known, damage and
 //!   mark. It is there as a whole or not at all. Where there is a log, `Conflict`, and records that do not make one, `Corrupt`; nothing is written then.
 //! - **S20** `list_blobs` returns the names of blobs in byte order, in pages.

@@ -15,6 +15,7 @@ use super::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// One instance's handle of a simulated disk.
@@ -58,6 +59,10 @@ impl Store for SimStore {
 
     fn health(&self) -> Result<(), StoreError> {
         self.disk().health_now()
+    }
+
+    fn out_of_touch(&self) -> Option<Duration> {
+        self.disk().faults.silent_for
     }
 
     async fn append(

@@ -1,12 +1,14 @@
 //! What does the kernel say: about this machine, and about a process?
 
 use crate::Outcome;
+use crate::clock::now;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use std::fs::read_to_string;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which core the servers have, and which one the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,47 @@ pub fn memory_of(pid: i32) -> Outcome<Memory> {
     Ok(Memory { resident: field("VmRSS:")?, peak: field("VmHWM:")? })
 }
 
+/// What all other programs on this machine do meanwhile: a result is worth as much as the quiet around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Neighbours {
+    since: Instant,
+    busy: Duration,
+    own: Duration,
+}
+
+impl Neighbours {
+    /// Looks from now on.
+    pub fn watch() -> Outcome<Self> {
+        Ok(Self { since: now(), busy: busy()?, own: own()? })
+    }
+
+    /// How many cores they have used since, on average.
+    pub fn cores(&self) -> Outcome<f64> {
+        let all = busy()?.saturating_sub(self.busy);
+        let own = own()?.saturating_sub(self.own);
+        Ok(all.saturating_sub(own).as_secs_f64() / self.since.elapsed().as_secs_f64().max(1e-9))
+    }
+}
+
+/// Time in which some core did something for some program.
+fn busy() -> Outcome<Duration> {
+    let stat = read_to_string("/proc/stat")?;
+    // Of the first line: user, nice and system time, in hundredths of a second (USER_HZ) of all cores.
+    let ticks = stat.split_whitespace().skip(1).take(3);
+    let ticks: u64 = ticks.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// What this process and all that it has started and ended have used.
+fn own() -> Outcome<Duration> {
+    let mut micros = 0;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who)?;
+        micros += usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    }
+    Ok(Duration::from_micros(u64::try_from(micros)?))
+}
+
 /// The machine in one line.
 #[must_use]
 pub fn describe() -> String {
@@ -100,6 +143,17 @@ pub fn describe() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_that_is_busy_includes_this() {
+        let before = own().expect("the kernel says");
+        let sum = (0..3_000_000u64).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+        let after = own().expect("the kernel says");
+        assert!(after > before, "{sum}");
+        assert!(busy().expect("the kernel says") > after);
+        let others = Neighbours::watch().and_then(|neighbours| neighbours.cores());
+        assert!(others.expect("the kernel says") >= 0.0);
+    }
 
     #[test]
     fn a_process_has_spent_time_and_holds_memory() {

@@ -30,7 +30,7 @@ const SYMBOLS: usize = 15;
 const WORTH_TELLING: f64 = 0.5;
 
 /// What our server does with its core while this work is done, in words.
-pub fn run(work: &str, bench: Bench) -> Outcome<String> {
+pub fn run(work: &str, bench: &Bench) -> Outcome<String> {
     let folder = TempDir::new()?;
     let data = folder.path().join("perf.data");
     let server = Server::start(Kind::Commonplace, bench.cores)?;

@@ -10,6 +10,9 @@ use std::process::Command;
 /// Where whole runs are written down.
 const RESULTS: &str = "tests/bench/RESULTS.md";
 
+/// What others may use of the machine before results suffer. Cores.
+const QUIET: f64 = 0.1;
+
 /// Begins the part that other commands write.
 const PROFILES: &str = "## Where a core goes";
 
@@ -114,7 +117,7 @@ pub fn count(value: u64) -> String {
 }
 
 /// Writes down a whole run; what profiles have said stays.
-pub fn write(tables: &[Table], command: &str) -> Outcome<()> {
+pub fn write(tables: &[Table], command: &str, neighbours: f64) -> Outcome<()> {
     let path = root().join(RESULTS);
     let before = fs::read_to_string(&path).unwrap_or_default();
     let profiles = before.find(PROFILES).and_then(|at| before.get(at..)).unwrap_or_default();
@@ -130,6 +133,26 @@ pub fn write(tables: &[Table], command: &str) -> Outcome<()> {
         today()
     )?;
     write!(out, "- Versions: {}\n\n", versions().join(", "))?;
+    if neighbours > QUIET {
+        writeln!(
+            out,
+            "**The machine was not quiet:** other programs used {neighbours:.2} cores meanwhile. Latencies mean little, and servers that merge what waits look cheaper than they are.\n"
+        )?;
+    }
+    out.push_str("## In short\n\n");
+    let remarks =
+        tables.iter().flat_map(|table| table.remarks.iter().map(move |words| (table, words)));
+    let missed: Vec<String> = remarks
+        .filter(|(_, words)| words.contains("MISSED"))
+        .map(|(table, words)| {
+            format!("- {}: {words}\n", table.title.split(':').next().unwrap_or("?"))
+        })
+        .collect();
+    if missed.is_empty() {
+        out.push_str("Every target was met.\n");
+    }
+    out.extend(missed);
+    out.push_str("\n## Results\n\n");
     for table in tables {
         writeln!(out, "{}", table.markdown())?;
     }

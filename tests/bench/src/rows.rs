@@ -15,12 +15,23 @@ use crate::server::{Kind, obstacle};
 use crate::{Outcome, crowd::Figures};
 
 /// How a run is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bench {
     /// Which core is whose.
     pub cores: Cores,
     /// A shorter run, for a first look.
     pub quick: bool,
+    /// Who is measured, if not everybody.
+    pub servers: Option<Vec<Kind>>,
+}
+
+impl Bench {
+    /// Of these, the ones that are asked for.
+    fn wanted(&self, kinds: &[Kind]) -> Vec<Kind> {
+        let is_wanted =
+            |kind: &&Kind| self.servers.as_ref().is_none_or(|servers| servers.contains(kind));
+        kinds.iter().filter(is_wanted).copied().collect()
+    }
 }
 
 /// All rows.
@@ -28,7 +39,7 @@ pub const WORKS: [&str; 9] =
     ["small", "group", "busy", "many", "plenary", "idle", "join", "ack", "kill"];
 
 /// Does one row.
-pub fn run(work: &str, bench: Bench) -> Outcome<Table> {
+pub fn run(work: &str, bench: &Bench) -> Outcome<Table> {
     match work {
         "idle" => idle::run(bench),
         "join" => join::run(bench),
@@ -40,12 +51,13 @@ pub fn run(work: &str, bench: Bench) -> Outcome<Table> {
 
 /// Measures each server that can be measured here; one that fails gets a line that says so.
 fn each<T>(
+    bench: &Bench,
     table: &mut Table,
     kinds: &[Kind],
     mut measure: impl FnMut(Kind) -> Outcome<T>,
 ) -> Vec<(Kind, T)> {
     let mut measured = Vec::new();
-    for &kind in kinds {
+    for kind in bench.wanted(kinds) {
         eprintln!("  {} …", kind.name());
         if let Some(why) = obstacle(kind) {
             table.add_failure(kind, why);

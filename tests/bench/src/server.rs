@@ -38,6 +38,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Everybody.
+    pub const ALL: [Self; 6] = [
+        Self::Hocuspocus,
+        Self::Commonplace,
+        Self::CommonplaceYWebsocket,
+        Self::YWebsocket,
+        Self::YSweet,
+        Self::Relay,
+    ];
+
     /// Its name in the table.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -221,6 +231,12 @@ fn command(kind: Kind, address: SocketAddr, data: &Path) -> Outcome<Command> {
             let mut command = Command::new(program()?);
             command.args(["serve", "--open", "--listen", &address.to_string(), "--data"]);
             command.arg(data.join("data")).env("RUST_LOG", "warn");
+            // What was set for another server must not reach this one.
+            for (name, _) in env::vars_os() {
+                if name.to_string_lossy().starts_with("COMMONPLACE_") {
+                    command.env_remove(name);
+                }
+            }
             command
         }
         Kind::Hocuspocus => node("hocuspocus.mjs"),

@@ -57,8 +57,15 @@ impl World {
         self.carry(at, effects)
     }
 
-    /// One step of whatever the store has been asked by one instance.
+    /// A few steps of whatever the store has been asked by one instance.
     pub(super) fn move_store(&mut self, at: usize) -> Result<(), String> {
+        for _ in 0..self.random.random_range(1..5) {
+            self.move_store_once(at)?;
+        }
+        Ok(())
+    }
+
+    fn move_store_once(&mut self, at: usize) -> Result<(), String> {
         if self.frozen[at] {
             return Ok(());
         }

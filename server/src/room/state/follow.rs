@@ -147,7 +147,7 @@ impl Room {
             }
             // R5. Whoever finds the engine failing on the same edit records the same void: that changes nothing any more.
             Record::Void(place) => {
-                if self.log.voids.insert(place) {
+                if self.log.voids.insert(place) && self.log.has_replayed(place.position) {
                     self.reload(Reload::Void);
                     return Next::Leave;
                 }
@@ -162,6 +162,11 @@ impl Room {
     fn take_foreign_edit(&mut self, place: EditPlace, edit: Edit) -> Next {
         let nothing_outside = self.edits.is_idle();
         match self.document.admit(&edit.update, &mut Anyone) {
+            // It stands on what is not in the log yet: so it fits only here.
+            Ok(admitted) if !self.document.continues(&admitted.measured) => {
+                self.reload(Reload::Order);
+                return Next::Leave;
+            }
             // What the gate knows may be known from what is not in the log yet, and then it is not applied yet.
             Ok(admitted) if admitted.news || !nothing_outside => {
                 // However long it takes: to give up is for the instance that took it in, or what that one acknowledged could be void here.

@@ -4,9 +4,8 @@
 //! it back (R6): rooms from the document they had, clients because they are asked. Several may do so at once; what is there already adds nothing.
 
 use super::edits::{Offer, Part, Waiting};
-use super::sync::wants_question;
 use super::{Question, Room};
-use crate::access::Principal;
+use crate::access::{Principal, Scope};
 use crate::gate::{Admitted, Anyone};
 use crate::room::document::Document;
 use crate::room::event::{Millis, Note, PeerId};
@@ -49,10 +48,10 @@ impl Room {
         }
     }
 
-    /// Clients may have what no room had, or what the room that had it took with it.
+    /// Clients may have what no room had, or what the room that had it took with it. Nobody takes a reader's word for it.
     pub(super) fn ask_everyone(&mut self) {
         for (&id, peer) in &mut self.peers {
-            if wants_question(peer) {
+            if peer.scope == Scope::ReadWrite {
                 // An answer that is on its way leaves out what the room had when it asked.
                 peer.to_ask.get_or_insert(Question::Uncounted);
                 peer.handed_in = false;

@@ -63,7 +63,6 @@ impl Opening {
         self.rewound = true;
         self.voids.clear();
         self.found.clear();
-        self.entries = 0;
         if let Some((position, _)) = &mut self.unanswered {
             *position = None;
         }
@@ -108,6 +107,7 @@ impl Room {
                 self.phase = Phase::Opening(opening);
             }
             Ok(Progress::FromTheStart) => {
+                opening.entries = 0;
                 self.start_over();
                 self.phase = Phase::Opening(opening);
             }
@@ -133,22 +133,22 @@ impl Room {
         self.read_after(Bookmark::START);
     }
 
-    fn replay(&mut self, opening: &mut Opening, mut page: Page) -> Result<Progress, String> {
+    fn replay(&mut self, opening: &mut Opening, page: Page) -> Result<Progress, String> {
         if let Some(snapshot) = page.snapshot {
             self.document = Document::restore(&snapshot.bytes).map_err(|Broken(reason)| reason)?;
             self.log.begin_from(Bookmark { position: snapshot.covers, id: snapshot.last });
-        }
-        // A void follows what it speaks of. The last entry of a page waits for the next page, so that its void is seen first.
-        if page.more && page.entries.len() > 1 {
-            page.entries.pop();
         }
         let mut records = Vec::with_capacity(page.entries.len());
         for entry in &page.entries {
             let record = Record::decode(&entry.bytes).map_err(|malformed| {
                 format!("entry {} cannot be read: {malformed}", entry.position.0)
             })?;
-            if let Record::Void(place) = &record {
-                opening.voids.insert(*place);
+            if let Record::Void(place) = &record
+                && opening.voids.insert(*place)
+                && self.log.has_replayed(place.position)
+            {
+                // It was on an earlier page: other instances wrote much between it and its void.
+                return Ok(Progress::FromTheStart);
             }
             records.push(record);
         }
@@ -342,6 +342,13 @@ impl Room {
             self.read_from_the_start();
         }
         self.phase = Phase::Opening(opening);
+    }
+
+    /// Those who wait for a document that has not been opened yet need not wait any longer.
+    pub(super) fn give_up_opening(&mut self) {
+        if matches!(&self.phase, Phase::Opening(opening) if !opening.again) {
+            self.open_failed(StoreError::Away("it does not answer".to_owned()));
+        }
     }
 
     pub(super) fn stop(&mut self) {

@@ -89,6 +89,11 @@ impl LogPlace {
         self.due_by_own = None;
     }
 
+    /// Whether the entry there has been applied as such, and not as part of a snapshot: what is in a snapshot stays in it.
+    pub(super) fn has_replayed(&self, position: Position) -> bool {
+        self.snapshot < position && position <= self.head.position
+    }
+
     /// An entry has been applied.
     pub(super) fn advance(&mut self, to: Bookmark, bytes: usize, is_own: bool, document: usize) {
         self.head = to;

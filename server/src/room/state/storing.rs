@@ -86,8 +86,13 @@ impl Room {
 
     pub(super) fn stored(&mut self, now: Now, outcome: Result<Position, StoreError>) {
         self.edits.calling = false;
-        // Given up when the document was loaded anew: what it held has been answered, or offered under another id.
-        let Some(entry) = &mut self.edits.in_flight else { return };
+        let Some(entry) = &mut self.edits.in_flight else {
+            // Given up when the document was loaded anew: what it held has been answered, or is offered under another id.
+            if self.is_loaded() && self.log.look_again {
+                self.look();
+            }
+            return;
+        };
         match outcome {
             Ok(position) => {
                 self.edits.failures = 0;

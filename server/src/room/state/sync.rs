@@ -260,6 +260,6 @@ impl Room {
 }
 
 /// A y-websocket reader has no way to hear that its answer was not stored, so it is not asked; a Hocuspocus reader counts on the question.
-pub(super) fn wants_question(peer: &Peer) -> bool {
+fn wants_question(peer: &Peer) -> bool {
     peer.scope == Scope::ReadWrite || peer.dialect == Dialect::Hocuspocus
 }

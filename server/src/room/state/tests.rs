@@ -1,12 +1,15 @@
 //! Scripts for one room: what comes in, what must go out. The log is a vector, the clock a number.
 
+mod healing;
+mod instances;
 mod others;
 mod told;
 mod trouble;
 
 use super::*;
+use crate::room::event::CompactFailure;
 use crate::room::record::{Edit, EditPlace, Record};
-use crate::store::{Entry, Page, Position, Snapshot, StoreError};
+use crate::store::{Entry, EntryId, Page, Position, Snapshot, StoreError};
 use std::sync::Arc;
 use yrs::{Doc, GetString, Options, ReadTxn, Text, Transact};
 
@@ -28,9 +31,17 @@ impl Client {
 
     /// Types at the front, and returns the update.
     fn type_text(&self, words: &str) -> Bytes {
-        let text = self.0.get_or_insert_text("text");
+        self.type_at(0, words)
+    }
+
+    fn type_at(&self, at: u32, words: &str) -> Bytes {
+        self.type_into("text", at, words)
+    }
+
+    fn type_into(&self, root: &str, at: u32, words: &str) -> Bytes {
+        let text = self.0.get_or_insert_text(root);
         let mut transaction = self.0.transact_mut();
-        text.insert(&mut transaction, 0, words);
+        text.insert(&mut transaction, at, words);
         transaction.encode_update_v1().into()
     }
 
@@ -66,8 +77,11 @@ struct Script {
     room: Room,
     now: Now,
     log: Vec<Bytes>,
+    /// What the entries were appended as.
+    ids: Vec<EntryId>,
     /// An append that waits for its outcome.
     asked: Option<Bytes>,
+    asked_id: EntryId,
     /// What has gone out since the last look.
     out: Vec<Effect>,
 }
@@ -84,7 +98,9 @@ impl Script {
             room,
             now: Now { mono: 1_000, wall: 0 },
             log: Vec::new(),
+            ids: Vec::new(),
             asked: None,
+            asked_id: EntryId(0),
             out: Vec::new(),
         };
         script.step(Event::Read(Ok(page)));
@@ -93,8 +109,9 @@ impl Script {
 
     fn step(&mut self, event: Event) {
         for effect in self.room.step(self.now, event) {
-            if let Effect::Append { entry, .. } = &effect {
+            if let Effect::Append { id, entry, .. } = &effect {
                 self.asked = Some(entry.clone());
+                self.asked_id = *id;
             }
             self.out.push(effect);
         }
@@ -123,10 +140,54 @@ impl Script {
 
     /// The store has written what it was asked to.
     fn stored(&mut self) {
+        let position = self.write();
+        self.step(Event::Stored(Ok(position)));
+    }
+
+    /// It has, and has not said so yet.
+    fn write(&mut self) -> Position {
         let entry = self.asked.take().expect("an append is under way");
         self.log.push(entry);
-        let position = Position(self.log.len() as u64);
-        self.step(Event::Stored(Ok(position)));
+        self.ids.push(self.asked_id);
+        Position(self.log.len() as u64)
+    }
+
+    /// Another instance has appended.
+    fn elsewhere(&mut self, record: &Record) {
+        self.log.push(record.encode());
+        self.ids.push(EntryId(1_000 + self.log.len() as u128));
+    }
+
+    /// What the store answers to the read that is under way.
+    fn read(&mut self) {
+        let asked = |effect: &Effect| match effect {
+            Effect::Read(after) => Some(*after),
+            _ => None,
+        };
+        let after = self.out.iter().rev().find_map(asked).expect("a read is under way");
+        self.out.retain(|effect| asked(effect).is_none());
+        let page = self.page_after(after.position);
+        self.step(Event::Read(Ok(page)));
+    }
+
+    fn page_after(&self, after: Position) -> Page {
+        let entries = (1..).zip(self.log.iter().zip(&self.ids));
+        let entries = entries
+            .map(|(n, (bytes, id))| Entry {
+                position: Position(n),
+                id: Some(*id),
+                bytes: bytes.clone(),
+            })
+            .filter(|entry| entry.position > after)
+            .collect();
+        Page { snapshot: None, entries, more: false }
+    }
+
+    /// What a reader of the room's document reads.
+    fn text(&mut self) -> String {
+        let reader = Client::new(8);
+        reader.apply(&self.room.document().state());
+        reader.text()
     }
 
     fn to(&self, peer: PeerId) -> Vec<ToPeer> {

@@ -93,6 +93,8 @@ pub(crate) struct HubTasks {
     client: Client,
     out: mpsc::Receiver<(String, Bytes)>,
     line: Line,
+    /// The address may lead to another Redis now.
+    renewed: Arc<Notify>,
 }
 
 impl fmt::Debug for HubTasks {
@@ -102,8 +104,8 @@ impl fmt::Debug for HubTasks {
 }
 
 impl Hub {
-    /// A hub, and what has to run for it. `line` is where messages are sent.
-    pub(crate) fn new(client: Client, line: Line) -> (Self, HubTasks) {
+    /// A hub, and what has to run for it. `line` is where messages are sent; `renewed` is told when the address may lead elsewhere.
+    pub(crate) fn new(client: Client, line: Line, renewed: Arc<Notify>) -> (Self, HubTasks) {
         let (sender, out) = mpsc::channel(OUT_MESSAGES);
         let shared = Arc::new(Shared {
             channels: Mutex::default(),
@@ -114,7 +116,7 @@ impl Hub {
             dropped: AtomicU64::new(0),
             connected: AtomicBool::new(false),
         });
-        let tasks = HubTasks { shared: Arc::downgrade(&shared), client, out, line };
+        let tasks = HubTasks { shared: Arc::downgrade(&shared), client, out, line, renewed };
         (Self { shared }, tasks)
     }
 
@@ -353,12 +355,12 @@ impl Shared {
 impl HubTasks {
     /// Runs until the hub is dropped.
     pub(crate) async fn run(self) {
-        let Self { shared, client, out, line } = self;
-        tokio::join!(listen(&shared, &client), speak(&shared, out, &line));
+        let Self { shared, client, out, line, renewed } = self;
+        tokio::join!(listen(&shared, &client, &renewed), speak(&shared, out, &line));
     }
 }
 
-async fn listen(shared: &Weak<Shared>, client: &Client) {
+async fn listen(shared: &Weak<Shared>, client: &Client, renewed: &Notify) {
     let mut pause = Duration::ZERO;
     loop {
         let lost = Arc::new(Notify::new());
@@ -366,7 +368,7 @@ async fn listen(shared: &Weak<Shared>, client: &Client) {
         match connected {
             Ok(connection) => {
                 pause = Duration::ZERO;
-                let why = serve(shared, connection, &lost).await;
+                let why = serve(shared, connection, &lost, renewed).await;
                 let Some(shared) = shared.upgrade() else { return };
                 shared.connection_lost();
                 tracing::warn!(?why, "nothing is heard from other instances until Redis is back");
@@ -405,6 +407,7 @@ async fn serve(
     weak: &Weak<Shared>,
     mut connection: MultiplexedConnection,
     lost: &Notify,
+    renewed: &Notify,
 ) -> Option<Trouble> {
     let mut pings = tokio::time::interval(PING);
     pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -436,6 +439,9 @@ async fn serve(
             // Cancel safety: `channels` says what changed.
             () = shared.changed.notified() => {}
             () = lost.notified() => return Some(Trouble::Lost("the connection was closed".into())),
+            () = renewed.notified() => {
+                return Some(Trouble::NotPrimary("another Redis may be in charge".into()));
+            }
             _ = pings.tick() => {
                 if let Err(trouble) = send(&mut connection, "PING", &[]).await {
                     return Some(trouble);

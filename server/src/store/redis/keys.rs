@@ -2,8 +2,8 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `<prefix>:{<log>}:log` | stream | the entries. The id of entry *n* is `n-0`; fields `i` its [`EntryId`](crate::store::EntryId), `t` when, `c` its checksum, `s` the bytes of all entries before it, `b` its bytes |
-//! | `<prefix>:{<log>}:meta` | hash | `head`, `last` (the id of the entry there), `life` (the id of the first entry), `trimmed`, `total` and `base` (bytes ever written, and trimmed), `at` (of the last append), `snaps` (one line for each snapshot, newest first), `aside` (why it is set aside), `crashes` |
+//! | `<prefix>:{<log>}:log` | stream | the entries. The id of entry *n* is `n-e`, where *e* is the log's epoch; fields `i` its [`EntryId`](crate::store::EntryId), `t` when, `c` its checksum, `s` the bytes of all entries before it, `b` its bytes |
+//! | `<prefix>:{<log>}:meta` | hash | `head`, `last` (the id of the entry there), `life` (the id of the first entry), `trimmed`, `total` and `base` (bytes ever written, and trimmed), `at` (of the last append), `snaps` (one line for each snapshot, newest first), `aside` (why it is set aside), `crashes`, `epoch` (how often it went back in time, as far as that was noticed) and `rewound_at` (when that was) |
 //! | `<prefix>:{<log>}:ids` | sorted set | the ids of the last appends with their positions (S4); expires |
 //! | `<prefix>:{<log>}:snap:<object>` | hash | the pieces of one snapshot. Expires until it is sealed, so that a compaction that dies leaves nothing |
 //! | `<prefix>:{<log>}:new:<object>` | stream | the entries of a log that is put here as a whole (S19); expires until it is done |

@@ -15,7 +15,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ProtocolVersion, Value
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Duration, Instant};
 
 /// How long a connection may take, with its handshake. A Redis that hangs accepts connections and says nothing. Nobody is kept waiting
@@ -263,6 +263,8 @@ pub(crate) struct Link {
     health: watch::Sender<Health>,
     probe: String,
     replicas: Option<u8>,
+    /// Tells the hub, which has a connection of its own.
+    renewed: Arc<Notify>,
 }
 
 /// An address that cannot be used.
@@ -297,6 +299,7 @@ impl Link {
             health: watch::Sender::new(Health::Well),
             probe,
             replicas,
+            renewed: Arc::new(Notify::new()),
             client,
         })
     }
@@ -304,6 +307,11 @@ impl Link {
     /// For connections of another kind to the same Redis.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Resolves when all connections are thrown away.
+    pub(crate) fn renewed(&self) -> Arc<Notify> {
+        Arc::clone(&self.renewed)
     }
 
     pub(crate) fn health(&self) -> Result<(), StoreError> {
@@ -370,6 +378,7 @@ impl Link {
         for line in [&self.writes, &self.reads, &self.bulk, &self.pulse] {
             line.renew().await;
         }
+        self.renewed.notify_one();
     }
 
     /// Asks every second whether Redis is there. While it is not known to take writes, it is asked to write: reading works on a replica

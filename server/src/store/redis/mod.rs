@@ -50,6 +50,9 @@ use writer::Queue;
 /// A log whose process died this often while applying it is set aside, as in the embedded store.
 const CRASHES: u64 = 2;
 
+/// All instances notice one step back within this time: those that missed the hint by their next poll, those that were away when they are back.
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
+
 /// What a Redis user has to be allowed besides the keys and channels of the prefix, in the words of `ACL SETUSER`. Whoever also checks how
 /// Redis is set up asks for more.
 pub const COMMANDS: &str = "+ping +hello +select +evalsha +script|load +wait +set +exists +expire +persist +rename +unlink \
@@ -149,7 +152,7 @@ impl RedisStore {
 
         let index = (keys.names(), keys.recent());
         let (queue, writer) = Queue::new(Arc::clone(&link), Arc::clone(&scripts), index, replicas);
-        let (hub, hub_tasks) = Hub::new(link.client(), link.reads.clone());
+        let (hub, hub_tasks) = Hub::new(link.client(), link.reads.clone(), link.renewed());
         let instance = format!("{:016x}", rand::random::<u64>());
         let tails = Tails::new(keys.clone(), hub.clone(), instance.clone());
         let mut tasks = JoinSet::new();
@@ -227,11 +230,11 @@ impl RedisStore {
         log: &LogName,
         verb: &str,
         words: &str,
-        crashes: u64,
+        count: u64,
     ) -> Result<(String, Vec<Value>), StoreError> {
         let keys = self.keys.of(log);
         let mut call = self.scripts.mark.call(&[keys.log(), keys.meta(), keys.ids()]);
-        call.arg(verb).arg(words).arg(crashes);
+        call.arg(verb).arg(words).arg(count);
         self.write(call).await
     }
 
@@ -249,12 +252,26 @@ impl RedisStore {
                 }
             }
             Err(StoreError::Rewound { head }) => {
-                tracing::warn!(%log, head = head.0, "the log went back in time");
+                self.raise_epoch(log, *head).await;
                 self.tails.doubt(log);
             }
             _ => {}
         }
         result
+    }
+
+    /// S18: entries from now on bear another epoch, so that whoever looks at the log sees where it went back.
+    async fn raise_epoch(&self, log: &LogName, head: Position) {
+        let within = u64::try_from(NOTICED_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        match self.mark(log, "rewound", &wall_millis().to_string(), within).await {
+            Ok((_, parts)) => {
+                let epoch = parts.first().and_then(number).unwrap_or(0);
+                tracing::warn!(%log, head = head.0, epoch, "the log went back in time");
+            }
+            Err(error) => {
+                tracing::warn!(%log, head = head.0, %error, "the log went back in time; its epoch stays");
+            }
+        }
     }
 
     fn refuse_closed(&self) -> Result<(), StoreError> {

@@ -64,7 +64,7 @@ impl RawEntry {
         let [place, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else {
             return None;
         };
-        let position = text(&place)?.strip_suffix("-0")?.parse().ok()?;
+        let position = text(&place)?.split_once('-')?.0.parse().ok()?;
         let (mut id, mut at, mut sum, mut bytes) = (None, None, None, None);
         let mut fields = fields.into_iter();
         while let (Some(Value::BulkString(name)), Some(value)) = (fields.next(), fields.next()) {

@@ -159,11 +159,13 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, group: Vec<Request>) {
+    async fn write(&mut self, mut group: Vec<Request>) {
         let due = self.due_for_index(&group);
         let mut commands = self.index(&due);
         let index_commands = commands.len();
-        commands.extend(group.iter().map(|request| request.command.clone()));
+        commands.extend(
+            group.iter_mut().map(|request| std::mem::replace(&mut request.command, Cmd::new())),
+        );
         let (answers, mut confirmed) =
             match self.scripts.run(&self.link.writes, commands, self.replicas).await {
                 Ok(Done { answers, confirmed }) => (answers, confirmed),

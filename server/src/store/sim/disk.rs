@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What goes wrong next. All off by default.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Faults {
     pub unknown_next: Option<bool>,
     /// `sync_now` fails: nothing becomes durable until this is off again.
     pub sync_fails: bool,
+    /// What `out_of_touch` answers.
+    pub silent_for: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -180,7 +183,7 @@ impl SimDisk {
             Some(Expect::Head(expected)) if expected != head => {
                 return Err(StoreError::Conflict { head });
             }
-            Some(Expect::Seen(seen)) if !is_still_at(found, seen) => {
+            Some(Expect::Seen(seen)) if !is_still_at(found, seen) || is_trimmed(found, seen) => {
                 return Err(StoreError::Rewound { head });
             }
             _ => {}
@@ -406,6 +409,11 @@ impl SimDisk {
 /// S18: nothing stands anywhere in a log that nobody has written.
 fn is_still_at(log: Option<&SimLog>, seen: Bookmark) -> bool {
     log.map_or(seen.id.is_none(), |log| log.is_still_at(seen))
+}
+
+/// S18: what stood at a place that was trimmed away cannot be compared, unless a snapshot remembers it.
+fn is_trimmed(log: Option<&SimLog>, seen: Bookmark) -> bool {
+    seen.id.is_some() && log.is_some_and(|log| log.id_at(seen.position).is_none())
 }
 
 fn away() -> StoreError {

@@ -25,18 +25,21 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Half of the acknowledgements come within this. Milliseconds.
 const GOAL_P50_MS: f64 = 1.0;
 
-pub(super) fn run(bench: Bench) -> Outcome<Table> {
+pub(super) fn run(bench: &Bench) -> Outcome<Table> {
     let title = "ack: 200 edits/s in 10 documents, from send to \"saved\"";
     let columns =
         ["what it means", "p50 ms", "p99 ms", "edits", "of these acknowledged", "µs CPU each"];
     let mut table = Table::new(title, &columns);
     let kinds = [Kind::Hocuspocus, Kind::Commonplace, Kind::CommonplaceYWebsocket, Kind::YSweet];
-    let measured = each(&mut table, &kinds, |kind| {
+    let measured = each(bench, &mut table, &kinds, |kind| {
         let server = Server::start(kind, bench.cores)?;
         Ok((measure(&server, bench)?, 0.0))
     });
     for (kind, figures) in &measured {
         add(&mut table, *kind, meaning(*kind), figures);
+    }
+    if bench.wanted(&[Kind::Commonplace]).is_empty() {
+        return Ok(table);
     }
     if !knows_redis()? {
         table.remark(
@@ -91,7 +94,7 @@ fn add(table: &mut Table, kind: Kind, meaning: &str, (figures, others): &(Figure
     }
 }
 
-fn measure(server: &Server, bench: Bench) -> Outcome<Figures> {
+fn measure(server: &Server, bench: &Bench) -> Outcome<Figures> {
     let name = "ack".to_owned();
     let cast = Cast {
         name,
@@ -124,10 +127,10 @@ fn knows_redis() -> Outcome<bool> {
     Ok(String::from_utf8_lossy(&help.stdout).contains("--redis"))
 }
 
-fn with_redis(bench: Bench) -> Outcome<(Figures, f64)> {
+fn with_redis(bench: &Bench) -> Outcome<(Figures, f64)> {
     let redis = Redis::start(bench.cores)?;
     let folder = TempDir::new()?;
-    let words = ["--redis".to_owned(), redis.url()];
+    let words = ["--redis", &redis.url(), "--durability", "fsync"].map(str::to_owned);
     let server = Server::start_in(Kind::Commonplace, bench.cores, folder.path(), &words)?;
     let before = redis.cpu()?;
     let figures = measure(&server, bench)?;

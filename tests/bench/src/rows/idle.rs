@@ -36,7 +36,7 @@ struct Run {
     idle: f64,
 }
 
-pub(super) fn run(bench: Bench) -> Outcome<Table> {
+pub(super) fn run(bench: &Bench) -> Outcome<Table> {
     let wanted = if bench.quick { QUICK_CLIENTS } else { CLIENTS };
     let possible = raise_file_limit()?.saturating_sub(OTHER_FILES) as usize / DOCUMENTS;
     let clients = wanted.min(possible);
@@ -60,7 +60,7 @@ pub(super) fn run(bench: Bench) -> Outcome<Table> {
         Kind::YWebsocket,
         Kind::YSweet,
     ];
-    let measured = each(&mut table, &kinds, |kind| measure(kind, clients, bench));
+    let measured = each(bench, &mut table, &kinds, |kind| measure(kind, clients, bench));
     let base = of(&measured, Kind::Hocuspocus);
     let ratio =
         |own: f64, base: Option<f64>| base.map_or("–".to_owned(), |base| number(own / base));
@@ -93,7 +93,7 @@ pub(super) fn run(bench: Bench) -> Outcome<Table> {
     Ok(table)
 }
 
-fn measure(kind: Kind, clients: usize, bench: Bench) -> Outcome<Run> {
+fn measure(kind: Kind, clients: usize, bench: &Bench) -> Outcome<Run> {
     let server = Server::start(kind, bench.cores)?;
     let cast = |name: &str, rooms, clients| Cast {
         name: name.to_owned(),

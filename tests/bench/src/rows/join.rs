@@ -34,7 +34,7 @@ struct Run {
     peak_mib: u64,
 }
 
-pub(super) fn run(bench: Bench) -> Outcome<Table> {
+pub(super) fn run(bench: &Bench) -> Outcome<Table> {
     eprintln!("  writing {EDITS} edits …");
     let history = History::write(EDITS)?;
     let waves = if bench.quick { QUICK_WAVES } else { WAVES };
@@ -60,7 +60,7 @@ pub(super) fn run(bench: Bench) -> Outcome<Table> {
         Kind::YWebsocket,
         Kind::YSweet,
     ];
-    let measured = each(&mut table, &kinds, |kind| measure(kind, &history, waves, bench));
+    let measured = each(bench, &mut table, &kinds, |kind| measure(kind, &history, waves, bench));
     let base = of(&measured, Kind::Hocuspocus).map(|run| run.cpu_ms);
     for (kind, run) in &measured {
         let cells = vec![
@@ -106,7 +106,7 @@ fn cast(clients: usize, writers: usize, keep: bool) -> Cast {
     Cast { name: "join".to_owned(), rooms: 1, clients, writers, rate: 1.0, cursors: false, keep }
 }
 
-fn measure(kind: Kind, history: &History, waves: usize, bench: Bench) -> Outcome<Run> {
+fn measure(kind: Kind, history: &History, waves: usize, bench: &Bench) -> Outcome<Run> {
     let server = Server::start(kind, bench.cores)?;
     let mut authors = Crowd::new(&server.endpoint, cast(2, 1, false))?;
     authors.gather(AT_ONCE)?;

@@ -36,13 +36,13 @@ struct Run {
     lost: u64,
 }
 
-pub(super) fn run(bench: Bench) -> Outcome<Table> {
+pub(super) fn run(bench: &Bench) -> Outcome<Table> {
     let title =
         "kill: `kill -9` while 4 clients type, one document for each kill; read after the last one";
     let mut table = Table::new(title, &["kills", "edits acknowledged", "of these lost"]);
     let ours = if bench.quick { QUICK_KILLS } else { KILLS };
     let kinds = [Kind::Commonplace, Kind::CommonplaceYWebsocket, Kind::Hocuspocus];
-    let measured = each(&mut table, &kinds, |kind| {
+    let measured = each(bench, &mut table, &kinds, |kind| {
         let kills = match kind {
             Kind::Commonplace => ours,
             Kind::CommonplaceYWebsocket => ours / 5,
@@ -73,7 +73,7 @@ fn cast(kill: usize, clients: usize, keep: bool) -> Cast {
     Cast { name, rooms: 1, clients, writers: WRITERS, rate: RATE, cursors: false, keep }
 }
 
-fn measure(kind: Kind, kills: usize, bench: Bench) -> Outcome<Run> {
+fn measure(kind: Kind, kills: usize, bench: &Bench) -> Outcome<Run> {
     let folder = TempDir::new()?;
     let mut random = StdRng::seed_from_u64(1);
     let mut saved = Vec::new();

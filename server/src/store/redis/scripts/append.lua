@@ -14,7 +14,7 @@ local remembered, remembered_for = tonumber(ARGV[8]), ARGV[9]
 
 local function int(number) return string.format('%.0f', number) end
 
-local found = redis.call('HMGET', meta, 'head', 'last', 'trimmed', 'aside', 'total', 'snaps')
+local found = redis.call('HMGET', meta, 'head', 'last', 'trimmed', 'aside', 'total', 'snaps', 'epoch')
 if found[4] then return {'aside', found[4]} end
 local head = tonumber(found[1] or '0')
 
@@ -44,7 +44,8 @@ if expectation == 'seen' and wanted_id ~= '' then
       end
     end
   else
-    -- Trimmed. A snapshot may remember what stood there; otherwise it cannot be compared.
+    -- Trimmed. A snapshot may remember what stood there; otherwise it cannot be compared, and the caller has to read on first.
+    stands = false
     for covers, last in string.gmatch(found[6] or '', '(%d+) %S+ %d+ %d+ (%S+)\n') do
       if tonumber(covers) == wanted and last ~= '-' then
         local hex = string.gsub(wanted_id, '.', function(c) return string.format('%02x', string.byte(c)) end)
@@ -59,7 +60,7 @@ local position = head + 1
 local total = tonumber(found[5] or '0')
 -- The checksum says where the entry belongs, too.
 local bound = bit.bxor(tonumber(crc), position)
-redis.call('XADD', log, int(position) .. '-0', 'i', id, 't', at, 'c', bound, 's', int(total), 'b', bytes)
+redis.call('XADD', log, int(position) .. '-' .. (found[7] or '0'), 'i', id, 't', at, 'c', bound, 's', int(total), 'b', bytes)
 redis.call('HSET', meta, 'head', int(position), 'last', id, 'at', at, 'total', int(total + #bytes))
 if head == 0 then redis.call('HSETNX', meta, 'life', id) end
 redis.call('ZADD', ids, int(position), id)
