@@ -143,8 +143,8 @@ fn one_data_folder_serves_one_server() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
-/// One edit of a y-websocket client, by hand: one letter under the root "a". Returns when the server has shown it.
-fn write_something(server: &Server, document: &str) {
+/// One edit of a y-websocket client, by hand: one letter under the root "a". Returns when the server has shown it, with the client's end.
+fn write_something(server: &Server, document: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).expect("the server listens");
     let request = format!(
         "GET /sync/{document} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -162,6 +162,7 @@ fn write_something(server: &Server, document: &str) {
         stream.read_exact(&mut byte).expect("an echo");
         messages.extend(byte);
     }
+    stream
 }
 
 #[test]

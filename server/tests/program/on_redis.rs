@@ -2,7 +2,11 @@
 
 use super::redis_server::RedisServer;
 use super::{PROGRAM, Server, words, write_something};
+use commonplace::store::redis::{RedisOptions, RedisStore};
+use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
+use commonplace::store::{EntryId, LogName, Store};
 use rustix::process::Signal;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -138,7 +142,7 @@ fn what_was_written_on_redis_can_be_looked_after_while_it_serves() {
     assert!(server.line.contains("saved means fsync") && !server.line.contains(PASSWORD));
     assert!(server.get("/readyz").contains("\"durability\":\"fsync\""));
     assert!(server.get("/metrics").contains("commonplace_durability{class=\"fsync\"} 1"));
-    write_something(&server, "some/note");
+    let mut peer = write_something(&server, "some/note");
 
     assert!(home.done(&["doc", "list"]).trim_end().ends_with("ago  some/note"));
     assert!(home.done(&["verify"]).contains("Read 1 log, entries: 1. Nothing is damaged."));
@@ -146,6 +150,13 @@ fn what_was_written_on_redis_can_be_looked_after_while_it_serves() {
     home.done(&["backup", &backup]);
     home.done(&["doc", "export", "some/note", &export]);
     home.done(&["doc", "quarantine", "some/note", "--reason", "why not"]);
+    // Whoever has it open is sent away at once, with the reason.
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"why not") {
+        let mut byte = [0];
+        peer.read_exact(&mut byte).expect("a close frame");
+        heard.extend(byte);
+    }
     assert!(home.done(&["doc", "list"]).trim_end().ends_with("set aside: why not"));
     home.done(&["doc", "release", "some/note"]);
     home.done(&["verify", "--data", &backup]);
@@ -207,6 +218,46 @@ fn everything_moves_from_a_folder_to_redis_and_back() {
     assert_eq!(home.refused(64, &["copy", "--from", "a", "--to", "a"]).lines().count(), 1);
 }
 
+/// More logs than a copy tells of at once, so that it can be killed in the middle.
+async fn fill(store: &dyn Store) {
+    for n in 0..900 {
+        let log = LogName::new(&format!("doc/{n}")).expect("a name");
+        let entry = store.append(&log, None, EntryId(n), format!("entry {n}").into());
+        entry.await.expect("stored");
+    }
+}
+
+#[test]
+fn a_copy_that_is_killed_goes_on() {
+    let home = Home::new(&SAFE);
+    let data = home.path("data");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let store = SqliteStore::open(Path::new(&data), SqliteOptions::default()).expect("a store");
+        fill(&*store).await;
+        store.close().await;
+    });
+    let copy = ["copy", "--from", &data, "--to", "redis://"];
+    let mut command = home.command(&copy);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut line = String::new();
+    let out = child.stderr.as_mut().expect("a pipe");
+    BufReader::new(out).read_line(&mut line).expect("a line");
+    assert!(line.starts_with("copied 500 logs"), "{line}");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let told = home.start_refused(&[]);
+    assert!(told.contains(&format!("holds only a part of what is in {data}")), "{told}");
+    let told = home.done(&copy);
+    assert!(
+        told.contains("holds 900 logs with 900 records") && told.contains("interrupted"),
+        "{told}"
+    );
+    let server = home.start();
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
 #[test]
 fn nobody_serves_from_half_a_copy() {
     let home = Home::new(&SAFE);
@@ -214,8 +265,6 @@ fn nobody_serves_from_half_a_copy() {
     // What a copy that is killed leaves is a mark, which the store's own tests look at; here it is put there by hand.
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        use commonplace::store::redis::{RedisOptions, RedisStore};
-        use commonplace::store::{LogName, Store};
         let options = RedisOptions { url: home.redis.url(), ..RedisOptions::default() };
         let store = RedisStore::open(options).await.expect("a store");
         let mark = LogName::new("copy/unfinished").expect("a name");
