@@ -90,7 +90,8 @@ impl Pace {
     fn interval_for(&self, peers: usize) -> Millis {
         match self.kind {
             Kind::Document => {
-                let class = (MIN_INTERVAL + (peers / PEERS_PER_MILLI) as Millis).min(CLASS_INTERVAL);
+                let class =
+                    (MIN_INTERVAL + (peers / PEERS_PER_MILLI) as Millis).min(CLASS_INTERVAL);
                 class.max((peers * PER_THOUSAND / 1_000) as Millis).min(MAX_INTERVAL)
             }
             Kind::Presence => {

@@ -60,24 +60,23 @@ impl Show {
         self.waiting.clear();
     }
 
-<<<<<<< HEAD
-    pub(super) const fn presence_due(&self) -> Millis {
-        self.presence_pace.due()
+    /// When presence that waits is to be looked at again.
+    pub(super) fn presence_due(&self) -> Millis {
+        self.presence_until.unwrap_or_else(|| self.presence_pace.due())
     }
 
     pub(super) fn presence_sent(&mut self, now: Millis, peers: usize) {
         self.presence_pace.sent(now, peers);
-=======
+    }
+
     /// Until when edits that have come gather before they are stored, if they do.
     pub(super) const fn gather_until(&self, now: Millis) -> Option<Millis> {
         self.pace.gather_until(now)
->>>>>>> bcf5045 (wip)
     }
 
     pub(super) fn wake_at(&self, presence_waits: bool) -> Option<Millis> {
         let edits = (!self.waiting.is_empty()).then(|| self.pace.due());
-        let presence =
-            presence_waits.then(|| self.presence_until.unwrap_or_else(|| self.presence_pace.due()));
+        let presence = presence_waits.then(|| self.presence_due());
         edits.into_iter().chain(presence).min()
     }
 }
@@ -105,38 +104,31 @@ impl Room {
         self.show.has_shown = true;
     }
 
-<<<<<<< HEAD
-=======
-    /// Sends what is new about who is here, when the pace allows: together with the words it came with, so that no caret points at words nobody
-    /// has yet, and both leave in one write. A frame that leaves anyway takes along what is nearly due.
-    pub(super) fn show_presence(&mut self, now: Now) {
+    /// Whether presence, if any `waits`, may be shown now: as the pace allows, and together with the words it came with, so that no caret points
+    /// at words nobody has yet, and both leave in one write. A frame that leaves anyway takes along what is nearly due.
+    pub(super) fn presence_may_go(&mut self, now: Now, waits: bool) -> bool {
         let has_shown = std::mem::take(&mut self.show.has_shown);
-        if !self.presence.has_changes() {
+        if !waits {
             self.show.presence_until = None;
-            return;
+            return false;
         }
         let nearly = if has_shown { MIN_PRESENCE_INTERVAL } else { 0 };
         if now.mono + nearly < self.show.presence_pace.due() {
-            return;
+            return false;
         }
-        let words_follow = !has_shown && !(self.edits.is_idle() && self.show.is_idle());
+        let words_follow = !has_shown
+            && self.edits.trouble.is_none()
+            && !(self.edits.is_idle() && self.show.is_idle());
         if words_follow {
-            let until =
-                *self.show.presence_until.get_or_insert(now.mono + PRESENCE_PATIENCE);
+            let until = *self.show.presence_until.get_or_insert(now.mono + PRESENCE_PATIENCE);
             if now.mono < until {
-                return;
+                return false;
             }
         }
         self.show.presence_until = None;
-        let shown = self.presence.take_changes();
-        for message in shown.messages {
-            self.effects
-                .push(Effect::Broadcast(shown.only_from, ToPeer::Awareness(message.into())));
-        }
-        self.show.presence_pace.sent(now.mono, self.peers.len());
+        true
     }
 
->>>>>>> bcf5045 (wip)
     fn live_peers(&self) -> usize {
         self.peers.values().filter(|peer| peer.seating == Seating::Live).count()
     }

@@ -1,6 +1,7 @@
 //! Scripts for one room: what comes in, what must go out. The log is a vector, the clock a number.
 
 mod others;
+mod paced;
 mod told;
 mod trouble;
 
