@@ -70,6 +70,15 @@ pub struct TooLong;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomGone;
 
+/// Why a room has not taken a message.
+#[derive(Clone, Debug)]
+pub enum NotTaken {
+    /// Its inbox is full: here is the message again, to wait with.
+    Full(FromPeer),
+    /// As [`RoomGone`].
+    Gone,
+}
+
 /// All rooms of this instance.
 #[derive(Clone, Debug)]
 pub struct Rooms {
@@ -308,6 +317,26 @@ pub struct Joined {
 }
 
 impl Joined {
+    /// Hands a message to the room, if its inbox has room.
+    pub fn offer(&self, message: FromPeer) -> Result<(), NotTaken> {
+        let is_update = matches!(message, FromPeer::Update(_) | FromPeer::SyncStep2(_));
+        let message = Inbox::Event(Event::Received(self.peer, message));
+        match self.inbox.try_send(message) {
+            Ok(()) => {
+                if is_update {
+                    metrics::update_received();
+                }
+                Ok(())
+            }
+            Err(mpsc::error::TrySendError::Full(Inbox::Event(Event::Received(_, message)))) => {
+                Err(NotTaken::Full(message))
+            }
+            Err(mpsc::error::TrySendError::Closed(_) | mpsc::error::TrySendError::Full(_)) => {
+                Err(NotTaken::Gone)
+            }
+        }
+    }
+
     /// Hands a message to the room. Waits while the room's inbox is full: the only place in the path of an edit that may wait.
     ///
     /// Cancel safety: a dropped call has handed nothing over.

@@ -129,9 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Provider<'_, S> {
             }
             ProviderEvent::Link(Event::Due) => self.due()?,
             ProviderEvent::Link(Event::Over(ending)) => return Err(ending),
-            ProviderEvent::Opened(number, opened) => self.opened(number, opened).await?,
+            ProviderEvent::Opened(number, opened) => Box::pin(self.opened(number, opened)).await?,
             ProviderEvent::Renewed(number, token, renewed) => {
-                self.renewed(number, token, renewed).await?
+                Box::pin(self.renewed(number, token, renewed)).await?
             }
             ProviderEvent::Gone => self.link.room_gone()?,
         }

@@ -22,7 +22,7 @@ use crate::Edge;
 use crate::access::{Admission, Ask, Denied, DocumentName};
 use crate::outbox::{Closing, Outbox, SeatNumber, Wire, outbox};
 use crate::room::event::{FromPeer, PeerId};
-use crate::rooms::{JoinError, Joined, Seat};
+use crate::rooms::{JoinError, Joined, NotTaken, RoomGone, Seat};
 use bytes::Bytes;
 use commonplace_protocol::Malformed;
 use commonplace_protocol::close::CloseCode;
@@ -250,12 +250,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         room: &Joined,
         message: FromPeer,
     ) -> Result<(), Interrupted> {
-        let sent = {
-            let mut send = pin!(room.send(message));
-            // The usual case costs nothing but one poll.
-            match poll_fn(|cx| Poll::Ready(send.as_mut().poll(cx))).await {
-                Poll::Ready(sent) => sent,
-                Poll::Pending => self.while_writing(Some(seat), send).await?,
+        let sent = match room.offer(message) {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Gone) => Err(RoomGone),
+            // Rare, and far larger than everything else a connection holds while it is served.
+            Err(NotTaken::Full(message)) => {
+                Box::pin(self.while_writing(Some(seat), room.send(message))).await?
             }
         };
         sent.or_else(|_| self.room_gone().map_err(Interrupted::Over))

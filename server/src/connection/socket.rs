@@ -21,7 +21,7 @@ use tungstenite::{Error, Message};
 
 /// What every connection holds for reading, from its first byte to its last: an edit or a caret fits. Larger messages get a buffer of their
 /// size, for as long as they take.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 256;
 
 /// What is read from the kernel in one go. On the stack, and not touched beyond what comes.
 const READ_AT_ONCE: usize = 16 * 1024;

@@ -39,6 +39,8 @@ pub struct Document {
     version: u64,
     /// Encoded whole, shared by every join until the next change.
     state: Option<Bytes>,
+    /// The same in parts, and how large they were to be.
+    state_parts: Option<(usize, Vec<Bytes>)>,
     size_hint: usize,
 }
 
@@ -58,6 +60,7 @@ impl Document {
             applied: StateVector::default(),
             version: 0,
             state: None,
+            state_parts: None,
             size_hint: 0,
         }
     }
@@ -113,6 +116,7 @@ impl Document {
             }
         }
         self.state = None;
+        self.state_parts = None;
         self.version += 1;
         self.size_hint += update.len();
         for section in measured.sections() {
@@ -188,6 +192,21 @@ impl Document {
         Bytes::from(self.doc.transact().encode_state_as_update_v1(&known))
     }
 
+    /// The same in parts of about `size` bytes, to be applied one after the other. Those of the whole document are shared until the next change.
+    pub fn parts(&mut self, known: &StateVector, size: usize) -> Vec<Bytes> {
+        if !known.is_empty() {
+            return split(self.diff(known), size);
+        }
+        if let Some((of_size, parts)) = &self.state_parts
+            && *of_size == size
+        {
+            return parts.clone();
+        }
+        let parts = split(self.state(), size);
+        self.state_parts = Some((size, parts.clone()));
+        parts
+    }
+
     /// Roughly how large the encoded document is. Bytes.
     #[must_use]
     pub const fn size_hint(&self) -> usize {
@@ -206,6 +225,17 @@ impl Drop for Document {
             let doc = std::mem::replace(&mut self.doc, ManuallyDrop::new(empty_doc()));
             drop(ManuallyDrop::into_inner(doc));
         }
+    }
+}
+
+fn split(update: Bytes, size: usize) -> Vec<Bytes> {
+    if update.len() <= size {
+        return vec![update];
+    }
+    match update::split(&update, usize::MAX, size) {
+        Ok(parts) => parts.into_iter().map(Bytes::from).collect(),
+        // What yrs encodes always parses; if it ever does not, the client can still read it whole.
+        Err(_) => vec![update],
     }
 }
 

@@ -15,11 +15,18 @@ pub(super) struct Frames {
     pub(super) times: u32,
 }
 
-/// Encodes, and remembers the message encoded last for each address: a broadcast asks for the same one again and again.
+/// Encodes, and remembers the last two messages for each address: a broadcast asks for the same one again and again, and of those who join at
+/// once each gets a question of its own and the same answer.
 #[derive(Debug, Default)]
 pub(super) struct Framer {
+    last: Encoded,
+    before: Encoded,
+}
+
+#[derive(Debug, Default)]
+struct Encoded {
     message: Option<ToPeer>,
-    encoded: Vec<(Dialect, Bytes, Option<Frames>)>,
+    frames: Vec<(Dialect, Bytes, Option<Frames>)>,
 }
 
 impl Framer {
@@ -30,12 +37,15 @@ impl Framer {
         address: &Bytes,
         message: &ToPeer,
     ) -> Option<Frames> {
-        if !self.message.as_ref().is_some_and(|last| is_same(last, message)) {
-            self.message = Some(message.clone());
-            self.encoded.clear();
+        if !self.last.is_of(message) {
+            std::mem::swap(&mut self.last, &mut self.before);
+        }
+        if !self.last.is_of(message) {
+            self.last.message = Some(message.clone());
+            self.last.frames.clear();
         }
         if let Some((_, _, frames)) =
-            self.encoded.iter().find(|(d, a, _)| *d == dialect && a == address)
+            self.last.frames.iter().find(|(d, a, _)| *d == dialect && a == address)
         {
             return frames.clone();
         }
@@ -43,16 +53,24 @@ impl Framer {
             Dialect::YWebsocket => yws_frame(message).map(|frame| Frames { frame, times: 1 }),
             Dialect::Hocuspocus => hocuspocus_frames(address, message),
         };
-        if self.encoded.len() < REMEMBERED_ADDRESSES {
-            self.encoded.push((dialect, address.clone(), frames.clone()));
+        if self.last.frames.len() < REMEMBERED_ADDRESSES {
+            self.last.frames.push((dialect, address.clone(), frames.clone()));
         }
         frames
     }
 
     /// Forgets: a frame kept for a quiet room would only hold memory.
     pub(super) fn clear(&mut self) {
-        self.message = None;
-        self.encoded.clear();
+        for encoded in [&mut self.last, &mut self.before] {
+            encoded.message = None;
+            encoded.frames.clear();
+        }
+    }
+}
+
+impl Encoded {
+    fn is_of(&self, message: &ToPeer) -> bool {
+        self.message.as_ref().is_some_and(|last| is_same(last, message))
     }
 }
 

@@ -68,7 +68,8 @@ const PRESENCE_SWEEP: Millis = 10_000;
 pub struct Room {
     phase: Phase,
     document: Document,
-    peers: BTreeMap<PeerId, Peer>,
+    /// In boxes: a map of thousands keeps half of its places empty.
+    peers: BTreeMap<PeerId, Box<Peer>>,
     presence: Presence,
     rights: Rights,
     edits: Edits,
@@ -327,7 +328,7 @@ impl Room {
             held_status: None,
             unsent: Unsent::default(),
         };
-        self.peers.insert(join.peer, peer);
+        self.peers.insert(join.peer, Box::new(peer));
         self.tell_who_is_here(join.peer);
         self.tell_trouble_to(join.peer);
         self.set_rights_of_newcomer(now, join.peer);
@@ -435,6 +436,7 @@ impl Room {
         let wishes = [
             self.edits.wake_at(self.told_storage),
             self.show.wake_at(self.presence.has_changes()),
+            if self.edits.is_idle() { None } else { self.show.gather_until(now.mono) },
             self.idle_since.map(|since| since + IDLE_CLOSE),
             self.log.read_again_at(),
             self.presence_wake(),

@@ -191,6 +191,10 @@ impl Seats {
     pub(super) fn add(&mut self, address: Bytes, document: DocumentName) -> SeatNumber {
         let number = self.next;
         self.next = self.next.wrapping_add(1);
+        if self.seats.is_empty() {
+            // Most have one document and no more.
+            self.seats.reserve_exact(1);
+        }
         self.seats.push(Seat {
             number,
             address,

@@ -71,7 +71,7 @@ impl Room {
                 self.effects.push(Effect::Broadcast(None, ToPeer::Stateless(text)));
             }
             Command::Rights { principal, scope } => {
-                let theirs = |(_, peer): &(&PeerId, &super::Peer)| peer.principal == principal;
+                let theirs = |(_, peer): &(&PeerId, &Box<super::Peer>)| peer.principal == principal;
                 let ids: Vec<PeerId> =
                     self.peers.iter().filter(theirs).map(|(&id, _)| id).collect();
                 for id in ids {
@@ -131,7 +131,8 @@ impl Room {
     pub(super) fn show_presence(&mut self, now: Now) {
         let has_peers = !self.peers.is_empty();
         let is_due = self.presence.due_at(has_peers).is_some_and(|at| now.mono >= at);
-        if !(is_due || self.presence.has_changes()) || now.mono < self.show.presence_due() {
+        let waits = is_due || self.presence.has_changes();
+        if !self.presence_may_go(now, waits) {
             return;
         }
         let (messages, corrections) = self.presence.tell_others(has_peers, now.mono);

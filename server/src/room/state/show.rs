@@ -2,7 +2,7 @@
 
 use super::Room;
 use crate::room::event::{Effect, Millis, Note, Now, PeerId, Seating, ToPeer};
-use crate::room::pace::Pace;
+use crate::room::pace::{MIN_PRESENCE_INTERVAL, PRESENCE_PATIENCE, Pace};
 use bytes::Bytes;
 use commonplace_protocol::limits::MAX_MESSAGE;
 use commonplace_protocol::update::{self, Measured, StateVector};
@@ -13,6 +13,10 @@ pub(super) struct Show {
     waiting: Vec<Shown>,
     pace: Pace,
     presence_pace: Pace,
+    /// While presence waits for words that are on their way: until when at most.
+    presence_until: Option<Millis>,
+    /// Whether this very step has shown edits.
+    has_shown: bool,
     /// What every live peer has been sent, up to the last broadcast.
     pub(super) told: StateVector,
     /// The same, before the last broadcast: what a peer has that missed it.
@@ -34,6 +38,8 @@ impl Default for Show {
             waiting: Vec::new(),
             pace: Pace::document(),
             presence_pace: Pace::presence(),
+            presence_until: None,
+            has_shown: false,
             told: StateVector::default(),
             told_before: StateVector::default(),
         }
@@ -54,17 +60,23 @@ impl Show {
         self.waiting.clear();
     }
 
-    pub(super) const fn presence_due(&self) -> Millis {
-        self.presence_pace.due()
+    /// When presence that waits is to be looked at again.
+    pub(super) fn presence_due(&self) -> Millis {
+        self.presence_until.unwrap_or_else(|| self.presence_pace.due())
     }
 
     pub(super) fn presence_sent(&mut self, now: Millis, peers: usize) {
         self.presence_pace.sent(now, peers);
     }
 
+    /// Until when edits that have come gather before they are stored, if they do.
+    pub(super) const fn gather_until(&self, now: Millis) -> Option<Millis> {
+        self.pace.gather_until(now)
+    }
+
     pub(super) fn wake_at(&self, presence_waits: bool) -> Option<Millis> {
         let edits = (!self.waiting.is_empty()).then(|| self.pace.due());
-        let presence = presence_waits.then(|| self.presence_pace.due());
+        let presence = presence_waits.then(|| self.presence_due());
         edits.into_iter().chain(presence).min()
     }
 }
@@ -89,6 +101,32 @@ impl Room {
         }
         let live = self.live_peers();
         self.show.pace.sent(now.mono, live);
+        self.show.has_shown = true;
+    }
+
+    /// Whether presence, if any `waits`, may be shown now: as the pace allows, and together with the words it came with, so that no caret points
+    /// at words nobody has yet, and both leave in one write. A frame that leaves anyway takes along what is nearly due.
+    pub(super) fn presence_may_go(&mut self, now: Now, waits: bool) -> bool {
+        let has_shown = std::mem::take(&mut self.show.has_shown);
+        if !waits {
+            self.show.presence_until = None;
+            return false;
+        }
+        let nearly = if has_shown { MIN_PRESENCE_INTERVAL } else { 0 };
+        if now.mono + nearly < self.show.presence_pace.due() {
+            return false;
+        }
+        let words_follow = !has_shown
+            && self.edits.trouble.is_none()
+            && !(self.edits.is_idle() && self.show.is_idle());
+        if words_follow {
+            let until = *self.show.presence_until.get_or_insert(now.mono + PRESENCE_PATIENCE);
+            if now.mono < until {
+                return false;
+            }
+        }
+        self.show.presence_until = None;
+        true
     }
 
     fn live_peers(&self) -> usize {

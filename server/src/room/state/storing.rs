@@ -55,6 +55,11 @@ impl Room {
             self.append(now, &Record::Void(place), Vec::new(), Some(place));
             return;
         }
+        let is_stopping = matches!(self.phase, super::Phase::Stopping);
+        if !is_stopping && self.show.gather_until(now.mono).is_some() {
+            // In a crowd one entry, and one commit, for each frame.
+            return;
+        }
         while !self.edits.waiting.is_empty() {
             let batch = self.edits.take_batch();
             let edits: Vec<Edit> = batch.iter().filter_map(stored_edit).collect();

@@ -8,7 +8,7 @@ use super::{Had, Peer, Question, Room};
 use crate::access::Scope;
 use crate::room::event::{Dialect, Effect, Millis, Note, PeerId, Seating, ToPeer};
 use bytes::Bytes;
-use commonplace_protocol::update::{self, StateVector};
+use commonplace_protocol::update::StateVector;
 use std::collections::VecDeque;
 
 /// One part of a large answer. Bytes; a browser takes a frame of this size in a few milliseconds.
@@ -65,18 +65,9 @@ impl Room {
     }
 
     fn begin_transfer(&mut self, id: PeerId, had: Had) {
-        let diff = self.document.diff(&had.state);
+        let parts = VecDeque::from(self.document.parts(&had.state, SYNC_PART));
         let to = self.document.state_vector().clone();
         let version = self.document.version();
-        let parts = if diff.len() <= SYNC_PART {
-            VecDeque::from([diff])
-        } else {
-            match update::split(&diff, usize::MAX, SYNC_PART) {
-                Ok(parts) => parts.into_iter().map(Bytes::from).collect(),
-                // What yrs encodes always parses; if it ever does not, the client can still read it whole.
-                Err(_) => VecDeque::from([diff]),
-            }
-        };
         // Hocuspocus providers expect the question before the answer; in a large answer the question comes last, or they would call themselves
         // synced at its status, before all parts have come.
         if parts.len() == 1 {

@@ -3,6 +3,7 @@
 mod healing;
 mod instances;
 mod others;
+mod paced;
 mod told;
 mod trouble;
 

@@ -1,7 +1,8 @@
 //! Who writes to the database, and when does an append count as done?
 //!
 //! One thread owns the only writing connection: it commits and it checkpoints. Whatever waits when it turns to the queue becomes one
-//! transaction with one fsync; while that commits, the next group gathers. A lone append never waits for company.
+//! transaction with one fsync; while that commits, the next group gathers. A lone append never waits for company; where a commit follows upon
+//! the other, they keep a pace, and more of what many documents have to store shares one.
 //!
 //! When the disk fails, the writer says so once (`State::Failed`), acknowledges nothing more and never tries the fsync again: after
 //! a failed fsync nobody can say what the disk holds, and a second fsync that succeeds would be a lie. The process has to end and
@@ -18,11 +19,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// How many appends share one commit: beyond this the fsync is already cheap per append, and the first of them should not wait longer.
 pub(crate) const GROUP_APPENDS: usize = 256;
+
+/// From the start of one commit to that of the next: two hundred and fifty a second are plenty, and what waits so long is still acknowledged
+/// faster than a key is pressed again.
+const COMMIT_EVERY: Duration = Duration::from_millis(4);
 
 /// How many bytes share one commit: about ten milliseconds of writing. Bytes.
 pub(crate) const GROUP_BYTES: usize = 8 * 1024 * 1024;
@@ -103,6 +108,8 @@ pub(crate) struct Writer {
     counts: Arc<Counts>,
     /// An estimate of what a checkpoint would have to copy. Bytes.
     since_checkpoint: usize,
+    /// When the last group of appends was begun.
+    group_at: Option<Instant>,
     directory: Directory,
     /// Last: the directory stays ours until the connection is closed.
     _lock: Lock,
@@ -129,7 +136,16 @@ impl Writer {
         faults: Option<Faults>,
         counts: Arc<Counts>,
     ) -> Self {
-        Self { connection, state, faults, counts, since_checkpoint: 0, directory, _lock: lock }
+        Self {
+            connection,
+            state,
+            faults,
+            counts,
+            since_checkpoint: 0,
+            group_at: None,
+            directory,
+            _lock: lock,
+        }
     }
 
     /// The thread's life: until the queue is closed or asked to.
@@ -179,6 +195,7 @@ impl Writer {
 
     /// Takes everything that waits, up to a limit, as one transaction. Gives back the job that ended the group.
     fn group(&mut self, first: Append, queue: &Receiver<Job>) -> Option<Job> {
+        self.keep_pace();
         let mut bytes = first.bytes.len();
         let mut group = vec![first];
         let mut next = None;
@@ -216,6 +233,19 @@ impl Writer {
             }
         }
         next
+    }
+
+    /// Waits until the next commit may begin. Whoever sends meanwhile wakes nobody.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this thread has nothing else to do, and real disks know no virtual time"
+    )]
+    fn keep_pace(&mut self) {
+        let passed = self.group_at.map_or(COMMIT_EVERY, |before| before.elapsed());
+        if let Some(left) = COMMIT_EVERY.checked_sub(passed).filter(|left| !left.is_zero()) {
+            std::thread::sleep(left);
+        }
+        self.group_at = Some(Instant::now());
     }
 
     fn append_all(
