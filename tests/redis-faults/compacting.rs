@@ -101,6 +101,8 @@ async fn a_log_is_shortened_past_the_place_of_a_server_that_stands_still() {
         };
         hear_until(&mut stranger, &mut client, has_all).await;
     }
+    let log = instances.log(0);
+    assert!(log.contains("trimmed away"), "it has read every entry: {log}");
     let found = fresh(instances.address(0), DOCUMENT, Dialect::YWebsocket).await;
     let mut people: Vec<Person> = people.into_iter().map(|(person, _)| person).collect();
     people.push(bert);
