@@ -306,11 +306,8 @@ impl<S> Pipe<'_, '_, S> {
 impl<S: AsyncRead + Unpin> Read for Pipe<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.ahead.is_empty() {
-            return Ok(self
-                .ahead
-                .split_to(self.ahead.len().min(buffer.len()))
-                .as_ref()
-                .read(buffer)?);
+            let passed = self.ahead.len().min(buffer.len());
+            return self.ahead.split_to(passed).as_ref().read(buffer);
         }
         if self.taken == self.fresh.filled().len() {
             self.fresh.clear();

@@ -71,9 +71,8 @@ impl Room {
                 self.effects.push(Effect::Broadcast(None, ToPeer::Stateless(text)));
             }
             Command::Rights { principal, scope } => {
-                let theirs = |(_, peer): &(&PeerId, &Box<super::Peer>)| peer.principal == principal;
-                let ids: Vec<PeerId> =
-                    self.peers.iter().filter(theirs).map(|(&id, _)| id).collect();
+                let theirs = self.peers.iter().filter(|(_, peer)| peer.principal == principal);
+                let ids: Vec<PeerId> = theirs.map(|(&id, _)| id).collect();
                 for id in ids {
                     self.set_rights(now, id, scope);
                 }
