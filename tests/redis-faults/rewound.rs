@@ -10,6 +10,7 @@ use commonplace_tests::person::{Dialect, Person, check_kept};
 use commonplace_tests::process::dial;
 use commonplace_tests::proxy::FaultProxy;
 use commonplace_tests::redis::{RedisServer, url};
+use std::collections::BTreeMap;
 
 /// How much is acknowledged that the log then loses.
 const LOST: u64 = 60;
@@ -120,16 +121,24 @@ async fn after(survivors: Survivors, instances: &mut Instances, crowd: &mut Crow
     if survivors == Survivors::Servers {
         instances.restart(WITNESS).await;
         for document in ["note-0", "note-1"] {
-            let acknowledged = |found: &Person| {
+            // What anybody was told is saved, or was shown.
+            let mut told: BTreeMap<u64, u32> = BTreeMap::new();
+            for person in crowd.people.iter().filter(|person| person.document == document) {
+                let seen = person.knows().into_iter().filter(|(author, _)| *author != person.id);
+                for (author, clock) in seen.chain([(person.id, person.saved)]) {
+                    let most = told.entry(author).or_default();
+                    *most = clock.max(*most);
+                }
+            }
+            let is_back = |found: &Person| {
                 let known = found.knows();
-                let all = crowd.people.iter().filter(|person| person.document == document);
-                all.into_iter().all(|person| known.get(&person.id).copied() >= Some(person.saved))
+                told.iter().all(|(author, clock)| known.get(author) >= Some(clock))
             };
             let mut stranger = Person::new(1, Dialect::YWebsocket, document);
             let address = instances.address(WITNESS);
             let mut client = dial(address, &stranger.path()).await.expect("a socket");
             sync(&mut stranger, &mut client).await;
-            hear_until(&mut stranger, &mut client, acknowledged).await;
+            hear_until(&mut stranger, &mut client, is_back).await;
         }
         instances.restart_all().await;
         for document in ["note-0", "note-1"] {

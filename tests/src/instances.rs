@@ -6,7 +6,7 @@
 use crate::fleet::{Saves, hear_until, sync};
 use crate::person::{Dialect, Mark, Person, check_kept};
 use crate::process::{Ended, Launch, Process, dial, send};
-use crate::{Client, patiently};
+use crate::{Client, PATIENCE, patiently};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Marks on their way to the server, for each participant.
@@ -486,10 +486,38 @@ async fn come_together(
         let address = addresses[(n / all.len() + 1) % addresses.len()];
         let mut client = dial(address, &person.path()).await.expect("the server lets people in");
         sync(person, &mut client).await;
-        let is_saved = |person: &Person| person.unsaved() == 0 && !person.unsynced_provider();
-        hear_until(person, &mut client, is_saved).await;
         let whole = &all[&person.document];
-        hear_until(person, &mut client, |person| whole.is_what(person)).await;
+        let is_done = |person: &Person| {
+            person.unsaved() == 0 && !person.unsynced_provider() && whole.is_what(person)
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !is_done(person) {
+            // Only a test that fails gets there, and then it should say what is missing.
+            let Ok(message) = timeout_at(deadline, client.socket.next()).await else {
+                panic!(
+                    "{} ({:?}) at {address} in {}: {} unsaved, unsynced {}, knows {:?} of {:?}, {} of {} marks",
+                    person.id,
+                    person.dialect,
+                    person.document,
+                    person.unsaved(),
+                    person.unsynced_provider(),
+                    person.knows(),
+                    whole.knows,
+                    person.elements().len(),
+                    whole.marks.len(),
+                )
+            };
+            match message {
+                Some(Ok(Message::Binary(message))) => {
+                    let answers = person.hear(&message).answers;
+                    for answer in answers {
+                        assert!(send(&mut client, answer).await, "the server reads");
+                    }
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => panic!("the socket has ended"),
+                Some(Ok(_)) => {}
+            }
+        }
     });
     join_all(all).await;
 }
