@@ -3,7 +3,7 @@
 //! Each instance is a process of its own with a folder of its own. People know all of them, as behind a load balancer: whoever loses an
 //! instance goes to the next one, with everything that was not saved, as the published clients do.
 
-use crate::fleet::{Saves, hear_until, sync};
+use crate::fleet::{Saves, sync};
 use crate::person::{Dialect, Mark, Person, check_kept};
 use crate::process::{Ended, Launch, Process, dial, send};
 use crate::{Client, PATIENCE, patiently};
@@ -224,7 +224,7 @@ impl Instances {
             for &address in &addresses {
                 // It may not have heard of everything yet: nobody there has this document open.
                 let (mut stranger, mut client) = stranger(address, document).await;
-                hear_until(&mut stranger, &mut client, |person| whole.is_what(person)).await;
+                become_whole(&mut stranger, &mut client, whole).await;
             }
         }
         self.restart_all().await;
@@ -487,37 +487,46 @@ async fn come_together(
         let mut client = dial(address, &person.path()).await.expect("the server lets people in");
         sync(person, &mut client).await;
         let whole = &all[&person.document];
-        let is_done = |person: &Person| {
-            person.unsaved() == 0 && !person.unsynced_provider() && whole.is_what(person)
-        };
-        let deadline = Instant::now() + PATIENCE;
-        while !is_done(person) {
-            // Only a test that fails gets there, and then it should say what is missing.
-            let Ok(message) = timeout_at(deadline, client.socket.next()).await else {
-                panic!(
-                    "{} ({:?}) at {address} in {}: {} unsaved, unsynced {}, knows {:?} of {:?}, {} of {} marks",
-                    person.id,
-                    person.dialect,
-                    person.document,
-                    person.unsaved(),
-                    person.unsynced_provider(),
-                    person.knows(),
-                    whole.knows,
-                    person.elements().len(),
-                    whole.marks.len(),
-                )
-            };
-            match message {
-                Some(Ok(Message::Binary(message))) => {
-                    let answers = person.hear(&message).answers;
-                    for answer in answers {
-                        assert!(send(&mut client, answer).await, "the server reads");
-                    }
-                }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => panic!("the socket has ended"),
-                Some(Ok(_)) => {}
-            }
-        }
+        become_whole(person, &mut client, whole).await;
     });
     join_all(all).await;
+}
+
+/// Stays until every word is saved and everything has arrived.
+///
+/// # Panics
+/// When that takes too long, with what is missing.
+async fn become_whole(person: &mut Person, client: &mut Client, whole: &Whole) {
+    let is_done = |person: &Person| {
+        person.unsaved() == 0 && !person.unsynced_provider() && whole.is_what(person)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !is_done(person) {
+        // Only a test that fails gets there, and then it should say what is missing.
+        let Ok(message) = timeout_at(deadline, client.socket.next()).await else {
+            let marks: BTreeSet<Mark> = person.elements().into_iter().collect();
+            panic!(
+                "{} ({:?}) in {} with {} unsaved, unsynced: {}; knows {:?} of {:?}; lacks {:?}; has too much: {:?}",
+                person.id,
+                person.dialect,
+                person.document,
+                person.unsaved(),
+                person.unsynced_provider(),
+                person.knows(),
+                whole.knows,
+                whole.marks.difference(&marks).collect::<Vec<_>>(),
+                marks.difference(&whole.marks).collect::<Vec<_>>(),
+            )
+        };
+        match message {
+            Some(Ok(Message::Binary(message))) => {
+                let answers = person.hear(&message).answers;
+                for answer in answers {
+                    assert!(send(client, answer).await, "the server reads");
+                }
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => panic!("the socket has ended"),
+            Some(Ok(_)) => {}
+        }
+    }
 }
