@@ -103,7 +103,14 @@ impl RedisServer {
         }));
         let mut is_up = false;
         eventually("Redis to come up", async || {
-            is_up = self.ask(&["PING"]).await == Ok(Value::Text("PONG".into()));
+            // Somebody else's Redis may have taken the port meanwhile.
+            let id = self.child.as_ref().expect("it was started").id();
+            is_up = match self.ask(&["INFO", "server"]).await {
+                Ok(info) => {
+                    info.text().is_some_and(|info| info.contains(&format!("process_id:{id}\r")))
+                }
+                Err(_) => false,
+            };
             let child = self.child.as_mut().expect("it was started");
             is_up || child.try_wait().expect("the child is ours").is_some()
         })
