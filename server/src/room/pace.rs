@@ -13,13 +13,13 @@ pub const MIN_INTERVAL: Millis = 4;
 pub const MAX_INTERVAL: Millis = 50;
 
 /// One more millisecond for each of that many peers …
-const PEERS_PER_MILLI: usize = 16;
+const PEERS_PER_MILLI: usize = 10;
 
 /// … up to this, which a class or an assembly does not notice …
-const CLASS_INTERVAL: Millis = 10;
+const CLASS_INTERVAL: Millis = 14;
 
 /// … and in a plenary this for each thousand peers: a frame for everyone takes the server some milliseconds.
-const PER_THOUSAND: usize = 45;
+const PER_THOUSAND: usize = 36;
 
 /// From this interval on edits gather before they are stored. In shorter ones there is nothing to gather.
 const GATHER_FROM: Millis = 8;

@@ -71,6 +71,11 @@ fn each<T>(
     measured
 }
 
+/// How a goal fared.
+const fn met(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
 /// What one server has to be compared with.
 fn of<T>(measured: &[(Kind, T)], kind: Kind) -> Option<&T> {
     measured.iter().find_map(|(of, result)| (*of == kind).then_some(result))

@@ -4,7 +4,7 @@ use super::*;
 fn the_interval_follows_the_crowd_and_never_passes_its_bounds() {
     let pace = Pace::document();
     for (peers, interval) in
-        [(2, MIN_INTERVAL), (50, 7), (100, 10), (200, 10), (1_000, 45), (100_000, MAX_INTERVAL)]
+        [(2, MIN_INTERVAL), (50, 9), (100, 14), (200, 14), (1_000, 36), (100_000, MAX_INTERVAL)]
     {
         assert_eq!(pace.interval_for(peers), interval, "{peers} peers");
     }
@@ -27,8 +27,8 @@ fn edits_gather_in_a_crowd_until_shortly_before_the_next_frame() {
     let mut pace = Pace::document();
     assert_eq!(pace.gather_until(10), None, "after a quiet moment nothing waits");
     pace.sent(10, 1_000);
-    assert_eq!(pace.gather_until(10), Some(10 + 45 - STORED_AHEAD));
-    assert_eq!(pace.gather_until(10 + 45 - STORED_AHEAD), None);
+    assert_eq!(pace.gather_until(10), Some(10 + 36 - STORED_AHEAD));
+    assert_eq!(pace.gather_until(10 + 36 - STORED_AHEAD), None);
     pace.sent(100, 2);
     assert_eq!(pace.gather_until(100), None, "nor among few");
 }

@@ -25,9 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 /// How many appends share one commit: beyond this the fsync is already cheap per append, and the first of them should not wait longer.
 pub(crate) const GROUP_APPENDS: usize = 256;
 
-/// From the start of one commit to that of the next: two hundred and fifty a second are plenty, and what waits so long is still acknowledged
+/// From the start of one commit to that of the next: a hundred and twenty-five a second are plenty, and what waits so long is still acknowledged
 /// faster than a key is pressed again.
-const COMMIT_EVERY: Duration = Duration::from_millis(4);
+const COMMIT_EVERY: Duration = Duration::from_millis(8);
 
 /// How many bytes share one commit: about ten milliseconds of writing. Bytes.
 pub(crate) const GROUP_BYTES: usize = 8 * 1024 * 1024;

@@ -61,11 +61,11 @@ fn a_crowds_edits_gather_into_one_entry_shortly_before_the_next_frame() {
     script.at(1_003);
     script.send(A, &client.type_text("three"));
     assert!(script.asked.is_none());
-    assert!(script.has(|effect| *effect == Effect::WakeAt(1_007)), "{:?}", script.out);
-    script.at(1_007);
+    assert!(script.has(|effect| *effect == Effect::WakeAt(1_011)), "{:?}", script.out);
+    script.at(1_011);
     script.stored();
     assert_eq!(script.to(A), [ToPeer::Applied(2)]);
-    script.at(1_010);
+    script.at(1_014);
     assert!(matches!(&script.to(B)[..], [ToPeer::Update(_)]), "one frame for both");
 }
 
