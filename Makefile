@@ -131,4 +131,4 @@ need-node:
 	@command -v npm >/dev/null || { echo "Commonplace needs npm to build its web client (npm was not found). Install the package npm, then run make again."; exit 1; }
 
 test-tools:
-	@tests/install-tools chromium:chromium
+	@tests/install-tools chromium:chromium redis-server:redis-server

@@ -26,7 +26,7 @@ const PORTS_OF_A_PROCESS = 32
 let portsTaken = 0
 
 /** A port that nobody uses now, and nobody else will ask for soon. */
-async function freePort () {
+export async function freePort () {
   for (;;) {
     const port = FIRST_PORT + (process.pid * PORTS_OF_A_PROCESS + portsTaken) % PORTS
     portsTaken += 1
@@ -45,8 +45,10 @@ export class Server {
   /** Who is open on this server; a test that fails half-way leaves clients behind, and those would keep the process alive. */
   clients = new Set()
 
-  static async start () {
+  /** With these words on the command line besides the test's own. */
+  static async start (...words) {
     const server = new Server()
+    server.words = words
     server.port = await freePort()
     server.data = await mkdtemp(join(tmpdir(), 'commonplace-clients-'))
     await server.run()
@@ -60,7 +62,7 @@ export class Server {
 
   /** Starts the process and waits until it says that it is ready. */
   async run () {
-    const child = spawn(BINARY, ['serve', '--open', '--listen', `127.0.0.1:${this.port}`, '--data', this.data],
+    const child = spawn(BINARY, ['serve', '--open', '--listen', `127.0.0.1:${this.port}`, '--data', this.data, ...this.words],
       { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     running.add(child)
