@@ -67,8 +67,9 @@ impl End {
     fn is_elsewhere(&self, seen: Bookmark, polls: u64) -> bool {
         let Some(latest) = self.latest else { return false };
         if latest.position > seen.position {
-            // Our own appends are told to whoever made them, with their positions.
-            return !latest.id.is_some_and(|id| self.own.contains(&id));
+            // Our own appends are told to whoever made them, with their positions. But whoever made one may have given it up before it was written,
+            // and still lack it when somebody looks again.
+            return !latest.id.is_some_and(|id| self.own.contains(&id)) || self.poll > polls;
         }
         let differs = latest.position < seen.position
             || latest.id.zip(seen.id).is_some_and(|(one, other)| one != other);
