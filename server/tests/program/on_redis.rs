@@ -7,6 +7,7 @@ use commonplace::store::sqlite::{SqliteOptions, SqliteStore};
 use commonplace::store::{EntryId, LogName, Store};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -275,6 +276,38 @@ fn nobody_serves_from_half_a_copy() {
     assert!(told.contains("holds only a part of what is in ./somewhere"), "{told}");
     redis::cmd("FLUSHALL").exec(&mut connection).expect("done");
     let server = home.start();
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn the_way_to_redis_is_encrypted_for_whoever_is_known_to_be_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let file = |name: &str, words: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, words).expect("a file");
+        path.to_str().expect("text").to_owned()
+    };
+    let certificate = file("redis.pem", made.cert.pem());
+    let key = file("redis.key", made.signing_key.serialize_pem());
+    let tls = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let port = tls.expect("a free port").port().to_string();
+    let settings = ["--tls-port", &port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let rest = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
+    let home = Home {
+        address: format!("rediss://localhost:{port}"),
+        ..Home::new(&[&SAFE[..], &settings, &rest].concat())
+    };
+    // A certificate that nobody vouches for.
+    let told = home.start_refused(&[]);
+    assert!(told.contains("SSL_CERT_FILE"), "{told}");
+    let arguments = home.serve(&[]);
+    let mut command = home.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    command.env("SSL_CERT_FILE", &certificate);
+    let server = Server::from(command);
+    assert!(server.line.contains("rediss://localhost"), "{}", server.line);
+    write_something(&server, "secret");
     server.signal(Signal::TERM);
     assert_eq!(server.exit_code(), Some(0));
 }

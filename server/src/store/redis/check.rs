@@ -209,7 +209,12 @@ impl From<RedisError> for Refusal {
                 "nothing listens there: is Redis running?".to_owned()
             }
             _ if error.is_timeout() => "it does not answer".to_owned(),
-            _ => error.to_string(),
+            _ => {
+                let words = error.to_string();
+                let hint =
+                    ". If an authority of your own has signed it, name its file by SSL_CERT_FILE";
+                if words.contains("certificate") { words + hint } else { words }
+            }
         };
         Self::Away(words)
     }
