@@ -28,7 +28,7 @@ describe('away', { concurrency: 2 }, () => {
       await ada.untilLabel('on-device')
       assert.match(await ada.label(), /Saved on this device$/)
       await ada.type('In the tunnel. ')
-      await ada.page.getByText('Your words are saved on this device').waitFor()
+      await ada.page.getByRole('main').getByText('Your words are saved on this device').waitFor()
       await until('the words are on the device', async () => await ada.state() === 'on-device')
       await ada.photograph('offline')
       await ben.goToEnd()

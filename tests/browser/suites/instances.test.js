@@ -31,7 +31,7 @@ describe('instances', () => {
       redis.hang()
       await ada.type('Meanwhile. ')
       await ada.untilLabel('not-saving')
-      await ada.page.getByText('The server cannot reach the place where it keeps notes').waitFor()
+      await ada.page.getByRole('main').getByText('The server cannot reach the place where it keeps notes').waitFor()
       await ada.photograph('storage-away')
       const { violations } = await new AxeBuilder({ page: ada.page }).analyze()
       assert.deepEqual(violations.map(({ id }) => id), [])
