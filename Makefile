@@ -23,7 +23,7 @@ build: web need-rust ## Leaves target/release/commonplace, the web client inside
 
 web: web-client/dist/index.html
 
-web-client/dist/index.html: need-node web-client/node_modules/.package-lock.json $(shell find web-client/src web-client/public -type f 2>/dev/null) web-client/index.html web-client/vite.config.ts
+web-client/dist/index.html: web-client/node_modules/.package-lock.json $(shell find web-client/src web-client/public -type f 2>/dev/null) web-client/index.html web-client/vite.config.ts | need-node
 	cd web-client && npm run build
 
 web-client/node_modules/.package-lock.json: web-client/package-lock.json | need-node
