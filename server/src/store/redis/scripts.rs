@@ -16,17 +16,26 @@ const LOADS: usize = 2;
 
 /// One script.
 #[derive(Debug)]
-pub(crate) struct Script(redis::Script, &'static str);
+pub(crate) struct Script {
+    script: redis::Script,
+    source: String,
+}
 
 impl Script {
-    fn new(source: &'static str) -> Self {
-        Self(redis::Script::new(source), source)
+    fn new(source: &str) -> Self {
+        Self { script: redis::Script::new(source), source: source.to_owned() }
+    }
+
+    /// One that speaks of places in a log: the shared part stands behind the first line, which says what kind of script it is.
+    fn with_places(source: &str) -> Self {
+        let (kind, rest) = source.split_once('\n').expect("a script has a first line");
+        Self::new(&format!("{kind}\n{}\n{rest}", include_str!("scripts/place.lua")))
     }
 
     /// A call. Arguments follow.
     pub(crate) fn call(&self, keys: &[String]) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
-        call.arg(self.0.get_hash()).arg(keys.len()).arg(keys);
+        call.arg(self.script.get_hash()).arg(keys.len()).arg(keys);
         call
     }
 }
@@ -54,9 +63,9 @@ pub(crate) struct Done {
 impl Scripts {
     pub(crate) fn new() -> Self {
         Self {
-            append: Script::new(include_str!("scripts/append.lua")),
-            read: Script::new(include_str!("scripts/read.lua")),
-            seal: Script::new(include_str!("scripts/seal.lua")),
+            append: Script::with_places(include_str!("scripts/append.lua")),
+            read: Script::with_places(include_str!("scripts/read.lua")),
+            seal: Script::with_places(include_str!("scripts/seal.lua")),
             mark: Script::new(include_str!("scripts/mark.lua")),
             keep: Script::new(include_str!("scripts/keep.lua")),
             import: Script::new(include_str!("scripts/import.lua")),
@@ -68,7 +77,7 @@ impl Scripts {
         let mut commands = Pipeline::new();
         let all = [&self.append, &self.read, &self.seal, &self.mark, &self.keep, &self.import];
         for script in all {
-            commands.cmd("SCRIPT").arg("LOAD").arg(script.1);
+            commands.cmd("SCRIPT").arg("LOAD").arg(&script.source);
         }
         for answer in line.ask(&commands).await? {
             checked(answer)?;

@@ -12,8 +12,6 @@ local id, at, crc, bytes, expectation = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV
 local wanted, wanted_id = tonumber(ARGV[6]), ARGV[7]
 local remembered, remembered_for = tonumber(ARGV[8]), ARGV[9]
 
-local function int(number) return string.format('%.0f', number) end
-
 local found = redis.call('HMGET', meta, 'head', 'last', 'trimmed', 'aside', 'total', 'snaps', 'epoch')
 if found[4] then return {'aside', found[4]} end
 local head = tonumber(found[1] or '0')
@@ -26,34 +24,10 @@ if known then
 end
 
 if expectation == 'head' and wanted ~= head then return {'conflict', int(head)} end
-if expectation == 'seen' and wanted_id ~= '' then
-  local stands = true
-  if wanted > head then
-    stands = false
-  elseif wanted == head then
-    if wanted > 0 then stands = found[2] == wanted_id end
-  elseif wanted > tonumber(found[3] or '0') then
-    local place = redis.call('ZSCORE', ids, wanted_id)
-    if not place or tonumber(place) ~= wanted then
-      local at_place = redis.call('XRANGE', log, int(wanted), int(wanted))[1]
-      stands = false
-      if at_place then
-        for field = 1, #at_place[2], 2 do
-          if at_place[2][field] == 'i' then stands = at_place[2][field + 1] == wanted_id end
-        end
-      end
-    end
-  else
-    -- Trimmed. A snapshot may remember what stood there; otherwise it cannot be compared, and the caller has to read on first.
-    stands = false
-    for covers, last in string.gmatch(found[6] or '', '(%d+) %S+ %d+ %d+ (%S+)\n') do
-      if tonumber(covers) == wanted and last ~= '-' then
-        local hex = string.gsub(wanted_id, '.', function(c) return string.format('%02x', string.byte(c)) end)
-        stands = last == hex
-      end
-    end
-  end
-  if not stands then return {'rewound', int(head)} end
+-- A place that cannot be compared any more is no place to go on from: the caller has to read on first.
+local trimmed = tonumber(found[3] or '0')
+if expectation == 'seen' and not stands(log, head, found[2], trimmed, found[6] or '', wanted, wanted_id) then
+  return {'rewound', int(head)}
 end
 
 local position = head + 1

@@ -10,14 +10,6 @@
 local log, meta = KEYS[1], KEYS[2]
 local covers, last_id = tonumber(ARGV[1]), ARGV[2]
 
-local function int(number) return string.format('%.0f', number) end
-local function field(entry, name)
-  for at = 1, #entry[2], 2 do
-    if entry[2][at] == name then return entry[2][at + 1] end
-  end
-end
-local function entry_at(position) return redis.call('XRANGE', log, int(position), int(position))[1] end
-
 local found = redis.call('HMGET', meta, 'head', 'last', 'trimmed', 'aside', 'life', 'snaps', 'base')
 if found[4] then return {'aside', found[4]} end
 local head = tonumber(found[1] or '0')
@@ -25,18 +17,7 @@ local trimmed = tonumber(found[3] or '0')
 local snapshots, newest = found[6] or '', 0
 for kept in string.gmatch(snapshots, '(%d+) %S+ %d+ %d+ %S+\n') do newest = math.max(newest, tonumber(kept)) end
 
-if last_id ~= '' and covers > 0 then
-  local stands = true
-  if covers > head then
-    stands = false
-  elseif covers == head then
-    stands = found[2] == last_id
-  elseif covers > trimmed then
-    local entry = entry_at(covers)
-    stands = entry and field(entry, 'i') == last_id
-  end
-  if not stands then return {'rewound', int(head)} end
-end
+if stands(log, head, found[2], trimmed, snapshots, covers, last_id) == false then return {'rewound', int(head)} end
 if covers > head or head == 0 then return {'ahead', int(head)} end
 if covers == 0 or covers < newest then return {'stale', int(newest)} end
 local life = found[5] or ''
@@ -62,7 +43,7 @@ end
 -- Everything that can fail was asked above.
 local base = found[7] or '0'
 if oldest > trimmed then
-  local entry = entry_at(oldest)
+  local entry = entry_at(log, oldest)
   if entry then base = int(tonumber(field(entry, 's') or '0') + #(field(entry, 'b') or '')) end
   trimmed = oldest
 end
