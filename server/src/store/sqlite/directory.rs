@@ -29,8 +29,15 @@ pub(crate) struct Marker {
 /// Held while the directory is ours.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    // The lock goes with the file.
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a program that is just being started holds a copy of the file until it runs. Where this fails, the
+        // end of the process does the same.
+        self.file.unlock().ok();
+    }
 }
 
 impl Directory {
@@ -106,7 +113,7 @@ impl Directory {
         if let Err(error) = written {
             tracing::warn!(%error, "the lock file does not say who holds it");
         }
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     /// What was here, if anything.
@@ -167,3 +174,6 @@ impl Directory {
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;
